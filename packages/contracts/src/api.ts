@@ -1,0 +1,188 @@
+// Corral's own HTTP surface, /api/v1: what OpenAI's contract has no words for. Shared by server (to
+// validate and document) and sdk (to type).
+import { z } from 'zod';
+import { modelObjectSchema, paritySchema } from './openai.ts';
+
+export const operationSchema = z.object({
+  id: z.string(),
+  kind: z.enum(['model_pull', 'model_import', 'parity']),
+  status: z.enum(['running', 'succeeded', 'failed']),
+  progress: z.object({
+    /** What happens now, for a person. */
+    message: z.string(),
+    done_bytes: z.number(),
+    total_bytes: z.number().nullable(),
+    bytes_per_second: z.number().nullable(),
+  }),
+  result: z.record(z.string(), z.unknown()).nullable(),
+  error: z.object({ code: z.string(), message: z.string(), next: z.string() }).nullable(),
+});
+/** Work that outlives its request: started by POST, watched by GET /api/v1/operations/{id}. */
+export type Operation = z.infer<typeof operationSchema>;
+
+export const pullModelSchema = z.object({
+  /** Catalogue alias, `hf:owner/name[@rev]`, `modelscope:owner/name`. */
+  ref: z.string().min(1).max(512),
+  accept_license: z.boolean().default(false),
+});
+export const importModelSchema = z.object({
+  path: z.string().min(1).max(4096),
+  id: z.string().min(1).max(128).optional(),
+});
+
+export const modelDetailSchema = modelObjectSchema.extend({
+  kind: z.enum(['base', 'adapter']),
+  base: z.string().nullable(),
+  license: z.object({ id: z.string(), url: z.string().nullable() }),
+  source: z.string(),
+  parameters: z.number().nullable(),
+  format: z.string(),
+  serving_format: z.string(),
+  bytes: z.number(),
+  sha256: z.string(),
+  deployed: z.boolean(),
+  job_id: z.string().nullable(),
+  parity: paritySchema.nullable(),
+});
+export type ModelDetail = z.infer<typeof modelDetailSchema>;
+
+export const dataCheckSchema = z.object({
+  file_id: z.string(),
+  model: z.string(),
+  context_length: z.int().min(8).optional(),
+  /** Rendered examples to return with their loss mask. */
+  preview: z.int().min(0).max(50).default(1),
+});
+
+export const deploySchema = z.object({
+  model: z.string().min(1),
+  alias: z
+    .string()
+    .regex(/^[\w.:-]{1,128}$/)
+    .optional(),
+});
+export const deploymentSchema = z.object({
+  id: z.string(),
+  /** The name clients send as `model`. */
+  name: z.string(),
+  model: z.string(),
+  base: z.string(),
+  created_at: z.int(),
+  previous_model: z.string().nullable(),
+});
+export type Deployment = z.infer<typeof deploymentSchema>;
+
+export const keyScopes = ['admin', 'inference', 'training', 'read'] as const;
+export type KeyScope = (typeof keyScopes)[number];
+export const createKeySchema = z.object({
+  name: z.string().min(1).max(128),
+  scopes: z.array(z.enum(keyScopes)).min(1).default(['inference', 'training', 'read']),
+  project: z.string().optional(),
+  expires_in_seconds: z.int().positive().nullable().default(null),
+});
+export const keySchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** Enough to recognise it: `sk-corral-…abcd`. */
+  hint: z.string(),
+  project: z.string(),
+  scopes: z.array(z.enum(keyScopes)),
+  created_at: z.int(),
+  expires_at: z.int().nullable(),
+  revoked_at: z.int().nullable(),
+  last_used_at: z.int().nullable(),
+});
+export type ApiKey = z.infer<typeof keySchema>;
+
+export const evidenceHeadSchema = z.object({
+  size: z.int(),
+  /** RFC 6962 root hash, base64. */
+  root: z.string(),
+  /** C2SP signed checkpoint (a signed note) over size and root. */
+  checkpoint: z.string(),
+  /** C2SP verifier key: `name+hash+base64`. */
+  verifier_key: z.string(),
+});
+export type EvidenceHead = z.infer<typeof evidenceHeadSchema>;
+
+export const evidenceEntrySchema = z.object({
+  index: z.int(),
+  /** The canonical JSON (RFC 8785) of the audit event: the exact bytes of the leaf. */
+  leaf: z.string(),
+  event: z.record(z.string(), z.unknown()),
+});
+export type EvidenceEntry = z.infer<typeof evidenceEntrySchema>;
+
+export const evidenceProofSchema = z.object({
+  schema: z.literal('corral-proof/1'),
+  index: z.int(),
+  leaf: z.string(),
+  /** Sibling hashes, base64, bottom up (RFC 6962 2.1.1). */
+  proof: z.array(z.string()),
+  checkpoint: z.string(),
+  verifier_key: z.string(),
+});
+export type EvidenceProof = z.infer<typeof evidenceProofSchema>;
+
+/** A whole log that verifies offline: `corral evidence export`, `corral evidence verify`. */
+export const evidenceBundleSchema = z.object({
+  schema: z.literal('corral-evidence/1'),
+  leaves: z.array(z.string()),
+  checkpoint: z.string(),
+  verifier_key: z.string(),
+});
+export type EvidenceBundle = z.infer<typeof evidenceBundleSchema>;
+
+export const statusSchema = z.object({
+  version: z.string(),
+  ready: z.boolean(),
+  pid: z.int(),
+  home: z.string(),
+  uptime_seconds: z.number(),
+  database: z.object({ kind: z.enum(['embedded', 'external', 'pglite']), version: z.string() }),
+  engines: z.array(
+    z.object({
+      base: z.string(),
+      state: z.enum(['starting', 'ready', 'restarting', 'stopped']),
+      pid: z.int().nullable(),
+      active: z.int(),
+      queued: z.int(),
+      adapters: z.int(),
+      memory_bytes: z.number(),
+    }),
+  ),
+  jobs: z.object({ queued: z.int(), running: z.int() }),
+  evidence: z.object({ size: z.int() }),
+});
+export type ServerStatus = z.infer<typeof statusSchema>;
+
+/** `$CORRAL_HOME/credentials.json`, mode 0600. */
+export const credentialsSchema = z.object({ base_url: z.string(), api_key: z.string() });
+export type Credentials = z.infer<typeof credentialsSchema>;
+
+/** `$CORRAL_HOME/quickstart.json` and `corral quickstart --json`. */
+export const quickstartSummarySchema = z.object({
+  base_model: z.string(),
+  source: z.string(),
+  rows: z.int(),
+  tokens: z.int(),
+  loss_before: z.number(),
+  loss_after: z.number(),
+  score_base: z.int(),
+  score_tuned: z.int(),
+  questions: z.int(),
+  tokens_per_second: z.number(),
+  gflops: z.number(),
+  peak_memory_bytes: z.number(),
+  seconds: z.record(z.string(), z.number()),
+  parity: z.object({
+    prompt_tokens_equal: z.boolean(),
+    greedy_agreement: z.number(),
+    mean_kl: z.number(),
+  }),
+  fine_tuned_model: z.string(),
+  job_id: z.string(),
+  evidence: z.object({ size: z.int(), root: z.string(), verified: z.boolean() }),
+  losses: z.array(z.object({ step: z.int(), loss: z.number() })),
+});
+export type QuickstartSummary = z.infer<typeof quickstartSummarySchema>;

@@ -1,0 +1,183 @@
+// What the server and an engine child say to each other over the IPC channel (JSON, one message per
+// decode step and direction). Types only on the hot path: the child validates what starts work, the
+// server trusts its own child.
+import { z } from 'zod';
+import type { ErrorPayload } from './errors.ts';
+
+export const chatRoleSchema = z.enum(['system', 'developer', 'user', 'assistant', 'tool']);
+
+/** A message as the prompt renderer wants it: text only, content parts already joined. */
+export const promptMessageSchema = z.object({
+  role: chatRoleSchema,
+  content: z.string(),
+  name: z.string().optional(),
+});
+export type PromptMessage = z.infer<typeof promptMessageSchema>;
+
+/** What is to be continued. Messages go through the model's template; `text` and `tokens` do not. */
+export const promptSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('messages'), messages: z.array(promptMessageSchema).min(1) }),
+  z.object({ kind: z.literal('text'), text: z.string() }),
+  z.object({ kind: z.literal('tokens'), tokens: z.array(z.int().min(0)).min(1) }),
+]);
+export type Prompt = z.infer<typeof promptSchema>;
+
+export const samplingSchema = z.object({
+  temperature: z.number().min(0).max(2).default(1),
+  top_p: z.number().gt(0).max(1).default(1),
+  /** 0 = off. */
+  top_k: z.int().min(0).default(0),
+  min_p: z.number().min(0).max(1).default(0),
+  seed: z.int().min(0).max(0xffff_ffff).optional(),
+  frequency_penalty: z.number().min(-2).max(2).default(0),
+  presence_penalty: z.number().min(-2).max(2).default(0),
+  repetition_penalty: z.number().gt(0).max(10).default(1),
+  logit_bias: z.array(z.tuple([z.int().min(0), z.number()])).default([]),
+});
+export type Sampling = z.infer<typeof samplingSchema>;
+
+export const engineOptionsSchema = z.object({
+  /** Tokens a sequence can hold. */
+  n_ctx: z.int().min(8).default(2048),
+  /** Sequences decoded side by side. */
+  n_seq_max: z.int().min(1).max(256).default(8),
+  n_batch: z.int().min(8).default(512),
+  /** 0 = physical cores, minus one when cores are shared. */
+  n_threads: z.int().min(0).default(0),
+});
+export type EngineOptions = z.infer<typeof engineOptionsSchema>;
+
+export const engineRequestSchema = z.discriminatedUnion('type', [
+  /** First message to a child; answered by `ready`. */
+  z.object({
+    type: z.literal('load'),
+    id: z.string(),
+    model_path: z.string(),
+    options: engineOptionsSchema.prefault({}),
+  }),
+  z.object({
+    type: z.literal('load_adapter'),
+    id: z.string(),
+    adapter_id: z.string(),
+    path: z.string(),
+  }),
+  z.object({ type: z.literal('unload_adapter'), id: z.string(), adapter_id: z.string() }),
+  z.object({
+    type: z.literal('generate'),
+    id: z.string(),
+    /** Fair queueing and the prefix cache never mix tenants. */
+    tenant: z.string(),
+    adapter_id: z.string().nullable().default(null),
+    prompt: promptSchema,
+    sampling: samplingSchema.prefault({}),
+    max_tokens: z.int().min(0),
+    stop: z.array(z.string().min(1)).max(16).default([]),
+    /** Log-probability of each token and of this many alternatives; null = none. */
+    top_logprobs: z.int().min(0).max(64).nullable().default(null),
+    ignore_eos: z.boolean().default(false),
+  }),
+  z.object({ type: z.literal('cancel'), id: z.string(), target: z.string() }),
+  /** Render and tokenise only. Answer: `RenderResult`. */
+  z.object({ type: z.literal('render'), id: z.string(), prompt: promptSchema }),
+  /** Teacher forcing for the parity check: feed prompt + forced, report each forced position. Answer: `ScoreResult`. */
+  z.object({
+    type: z.literal('score'),
+    id: z.string(),
+    adapter_id: z.string().nullable().default(null),
+    prompt: promptSchema,
+    forced_tokens: z.array(z.int().min(0)),
+    top_logprobs: z.int().min(1).max(64),
+    /** For each forced position: log-probabilities of exactly these tokens are returned too. */
+    wanted: z.array(z.array(z.int().min(0))).default([]),
+  }),
+  /** Re-encode a GGUF for serving (Q4_1 → Q8_0 and the like). Answer: `{}`; needs no loaded model. */
+  z.object({
+    type: z.literal('quantize'),
+    id: z.string(),
+    source: z.string(),
+    target: z.string(),
+    ftype: z.enum(['q8_0', 'q4_0', 'f16']),
+  }),
+  z.object({ type: z.literal('status'), id: z.string() }),
+  z.object({ type: z.literal('shutdown'), id: z.string() }),
+]);
+export type EngineRequest = z.infer<typeof engineRequestSchema>;
+export type EngineRequestInput = z.input<typeof engineRequestSchema>;
+
+export interface EngineModelInfo {
+  readonly architecture: string;
+  readonly n_vocab: number;
+  readonly n_ctx: number;
+  readonly n_ctx_train: number;
+  readonly n_params: number;
+  readonly size_bytes: number;
+  /** llama.cpp release of the native library. */
+  readonly build: string;
+}
+
+export interface RenderResult {
+  readonly text: string;
+  readonly tokens: readonly number[];
+}
+
+export interface ScoreResult {
+  readonly prompt_tokens: readonly number[];
+  /** One entry a forced token, for the distribution that predicts it. */
+  readonly positions: readonly {
+    readonly argmax: number;
+    readonly top_logprobs: readonly (readonly [token: number, logprob: number])[];
+    readonly wanted_logprobs: readonly number[];
+  }[];
+}
+
+export interface EngineStatus {
+  readonly active: number;
+  readonly queued: number;
+  readonly adapters: readonly { readonly id: string; readonly bytes: number }[];
+  readonly memory_bytes: number;
+  readonly tokens_generated: number;
+  readonly steps: number;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly text: string;
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+  readonly top: readonly {
+    readonly token: number;
+    readonly text: string;
+    readonly bytes: readonly number[];
+    readonly logprob: number;
+  }[];
+}
+
+export type FinishReason = 'stop' | 'length' | 'cancelled';
+
+/** One request's news of one decode step. */
+export interface GenerationEvent {
+  readonly id: string;
+  /** Text completed by this step; never half a UTF-8 sequence, never part of a stop string. */
+  readonly text: string;
+  /** Tokens sampled in this step. */
+  readonly tokens: readonly number[];
+  readonly logprobs?: readonly TokenLogprob[];
+  readonly finish?: {
+    readonly reason: FinishReason;
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly cached_tokens: number;
+  };
+}
+
+export type EngineMessage =
+  | { readonly type: 'ready'; readonly id: string; readonly model: EngineModelInfo }
+  | { readonly type: 'tokens'; readonly events: readonly GenerationEvent[] }
+  | { readonly type: 'result'; readonly id: string; readonly value: unknown }
+  /** The request `id` failed; the child lives on unless `fatal`. */
+  | {
+      readonly type: 'error';
+      readonly id: string;
+      readonly error: ErrorPayload;
+      readonly fatal?: boolean;
+    };
