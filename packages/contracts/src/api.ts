@@ -93,6 +93,9 @@ export const keySchema = z.object({
   last_used_at: z.int().nullable(),
 });
 export type ApiKey = z.infer<typeof keySchema>;
+/** Answer of POST /api/v1/keys: the only time the secret itself is shown. */
+export const createdKeySchema = keySchema.extend({ key: z.string() });
+export type CreatedKey = z.infer<typeof createdKeySchema>;
 
 export const evidenceHeadSchema = z.object({
   size: z.int(),
