@@ -1,2 +1,44 @@
-// Public surface of this package.
-export {};
+// Public surface of @corral/formats: readers and writers of model files over byte sources and sinks.
+export { memorySink, openFileSink, type ByteSink, type FileSink } from './byte-sink.ts';
+export { memorySource, openFileSource, type ByteSource } from './byte-source.ts';
+export { dequantise } from './dequantise.ts';
+export { detectFormat, type ModelFormat } from './detect-format.ts';
+export { FormatError, type FormatErrorCode } from './format-error.ts';
+export {
+  gguf,
+  metadataBoolean,
+  metadataNumber,
+  metadataNumbers,
+  metadataString,
+  metadataStrings,
+  type GgufArray,
+  type GgufMetadata,
+  type GgufValue,
+} from './gguf-metadata.ts';
+export { readGguf, type GgufFile, type GgufTensorInfo } from './gguf-reader.ts';
+export { validateModelHeader } from './gguf-validate.ts';
+export { writeGguf, type GgufTensorToWrite, type GgufToWrite } from './gguf-writer.ts';
+export {
+  readModelConfig,
+  type Architecture,
+  type ModelConfig,
+  type RopeScaling,
+} from './model-config.ts';
+export { openModelWeights, type ModelTensor, type ModelWeights } from './model-weights.ts';
+export { permuteQk, unpermuteQk } from './permute-qk.ts';
+export { quantise, type QuantisableType } from './quantise.ts';
+export { openSafetensors, type SafetensorsFolder } from './safetensors-folder.ts';
+export {
+  readSafetensors,
+  type SafetensorsFile,
+  type SafetensorsTensorInfo,
+} from './safetensors-reader.ts';
+export {
+  writeSafetensors,
+  type SafetensorsTensorToWrite,
+  type SafetensorsToWrite,
+} from './safetensors-writer.ts';
+export { ggufTensorName, hfTensorName } from './tensor-names.ts';
+export { tensorTypes, type TensorType } from './tensor-types.ts';
+export { tokenizerJsonFromGguf, type TokenizerFiles } from './tokenizer-from-gguf.ts';
+export { ggufTokenizerFromJson } from './tokenizer-to-gguf.ts';
