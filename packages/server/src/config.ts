@@ -1,0 +1,218 @@
+// Every setting of the server, once: a Zod schema with its reason beside each. Values come from the
+// environment (CORRAL_*), one YAML file ($CORRAL_HOME/config.yaml or CORRAL_CONFIG) and defaults, in
+// that order. The only file of the server that reads process.env.
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { CorralError, engineOptionsSchema } from '@corral/contracts';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+const mebibyte = 1024 * 1024;
+const engine = engineOptionsSchema.shape;
+
+export const configSchema = z.strictObject({
+  home: z.string().min(1).describe('Folder of all state.'),
+  host: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe('Address to listen on; loopback unless you say otherwise.'),
+  port: z.int().min(0).max(65_535).default(7788).describe('TCP port; 0 takes any free one.'),
+  database: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//)
+        .optional()
+        .describe('A Postgres to use instead of the embedded one; DATABASE_URL works too.'),
+      driver: z
+        .enum(['auto', 'external', 'embedded', 'pglite'])
+        .default('auto')
+        .describe(
+          'auto: the URL when given, else the embedded Postgres, else PGlite with a warning.',
+        ),
+      pool: z.int().min(2).max(1000).default(10).describe('Connections held to Postgres.'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+        .default('info')
+        .describe('Least severe line that is written to $CORRAL_HOME/logs.'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      body_bytes: z
+        .int()
+        .min(1024)
+        .default(32 * mebibyte)
+        .describe('Largest JSON body; a context of 128k tokens with tools stays far below it.'),
+      file_bytes: z
+        .int()
+        .min(1)
+        .default(8 * 1024 * mebibyte)
+        .describe('Largest uploaded file. It is streamed, so this bounds disk, not memory.'),
+      requests_per_key: z
+        .int()
+        .min(1)
+        .default(256)
+        .describe('Generations one key may have waiting or running at a time.'),
+    })
+    .prefault({}),
+  engine: z
+    .strictObject({
+      n_ctx: engine.n_ctx.describe('Tokens a sequence can hold.'),
+      n_seq_max: engine.n_seq_max.describe('Sequences decoded side by side.'),
+      n_batch: engine.n_batch.describe('Tokens of one prefill step.'),
+      n_threads: engine.n_threads.describe('0: physical cores, minus one when cores are shared.'),
+    })
+    .prefault({}),
+  training: z
+    .strictObject({
+      concurrency: z
+        .int()
+        .min(1)
+        .max(64)
+        .default(1)
+        .describe('Runs at a time on this machine; one already uses every core.'),
+      attempts: z
+        .int()
+        .min(1)
+        .max(100)
+        .default(3)
+        .describe('Times a run is started again from its checkpoint after its process died.'),
+      lease_seconds: z
+        .int()
+        .min(2)
+        .max(3600)
+        .default(30)
+        .describe('A run whose server has been silent for this long may be taken by another.'),
+    })
+    .prefault({}),
+  shutdown_seconds: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(10)
+    .describe('Time that running requests get to end when the server stops.'),
+});
+export type Config = z.output<typeof configSchema>;
+export type ConfigInput = z.input<typeof configSchema>;
+
+export interface Setting {
+  /** Key in the YAML file, dotted. */
+  readonly key: string;
+  readonly environment: string;
+  readonly description: string;
+  /** Undefined when there is none. */
+  readonly default: unknown;
+}
+
+/** Every setting, for documentation and for reading the environment. */
+export const settings: readonly Setting[] = leaves(configSchema, []).map(({ path, schema }) => ({
+  key: path.join('.'),
+  environment: `CORRAL_${path.join('_').toUpperCase()}`,
+  description: schema.description ?? '',
+  default: path.join('.') === 'home' ? '~/.corral' : defaultOf(schema),
+}));
+
+export interface ConfigSource {
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Win over everything: command line flags, tests. */
+  readonly overrides?: Partial<ConfigInput>;
+}
+
+/** Reads, merges and checks the whole configuration. Throws `config_invalid` with all errors at once. */
+export function loadConfig({
+  environment = process.env,
+  overrides = {},
+}: ConfigSource = {}): Config {
+  const home = resolve(overrides.home ?? environment['CORRAL_HOME'] ?? join(homedir(), '.corral'));
+  const merged = merge(
+    merge(readYaml(home, environment['CORRAL_CONFIG']), readEnvironment(environment)),
+    { ...overrides, home },
+  );
+  const parsed = configSchema.safeParse(merged);
+  if (!parsed.success) {
+    const details = parsed.error.issues
+      .map((issue) => `  ${issue.path.join('.') || '(root)'}: ${issue.message}`)
+      .join('\n');
+    throw new CorralError('config_invalid', { params: { details } });
+  }
+  return parsed.data;
+}
+
+type Tree = Record<string, unknown>;
+const isTree = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function merge(below: Tree, above: Tree): Tree {
+  const result: Tree = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    if (value === undefined) continue;
+    const under = result[key];
+    result[key] = isTree(value) && isTree(under) ? merge(under, value) : value;
+  }
+  return result;
+}
+
+function readYaml(home: string, named: string | undefined): Tree {
+  const path = named ?? join(home, 'config.yaml');
+  if (named === undefined && !existsSync(path)) return {};
+  let value: unknown;
+  try {
+    value = parse(readFileSync(path, 'utf8'), { maxAliasCount: 100 });
+  } catch (error) {
+    throw new CorralError('config_invalid', {
+      params: { details: `  ${path}: ${error instanceof Error ? error.message : String(error)}` },
+      cause: error,
+    });
+  }
+  if (value === null || value === undefined) return {};
+  if (!isTree(value))
+    throw new CorralError('config_invalid', {
+      params: { details: `  ${path}: must hold keys and values` },
+    });
+  return value;
+}
+
+function readEnvironment(environment: Readonly<Record<string, string | undefined>>): Tree {
+  const tree: Tree = {};
+  const put = (key: string, text: string): void => {
+    const path = key.split('.');
+    let at = tree;
+    for (const part of path.slice(0, -1)) {
+      const next = isTree(at[part]) ? at[part] : {};
+      at[part] = next;
+      at = next;
+    }
+    at[path.at(-1) ?? key] = numeric(text);
+  };
+  if (environment['DATABASE_URL']) put('database.url', environment['DATABASE_URL']);
+  for (const { key, environment: name } of settings) {
+    const text = environment[name];
+    if (text !== undefined && text !== '') put(key, text);
+  }
+  return tree;
+}
+
+const numeric = (text: string): string | number =>
+  /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+
+function leaves(
+  schema: z.ZodType,
+  path: readonly string[],
+): { path: readonly string[]; schema: z.ZodType }[] {
+  const inner = schema instanceof z.ZodPrefault ? (schema.unwrap() as z.ZodType) : schema;
+  if (!(inner instanceof z.ZodObject)) return [{ path, schema }];
+  return Object.entries(inner.shape as Record<string, z.ZodType>).flatMap(([key, child]) =>
+    leaves(child, [...path, key]),
+  );
+}
+
+function defaultOf(schema: z.ZodType): unknown {
+  return schema instanceof z.ZodDefault ? schema.def.defaultValue : undefined;
+}

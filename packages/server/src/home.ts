@@ -1,0 +1,28 @@
+// The layout of CORRAL_HOME: names only.
+import { join } from 'node:path';
+
+export interface HomePaths {
+  readonly root: string;
+  readonly models: string;
+  readonly artifacts: string;
+  readonly postgres: string;
+  readonly logs: string;
+  /** One folder a training run: config, output, checkpoints. */
+  readonly runs: string;
+  readonly credentials: string;
+  readonly lock: string;
+  /** Ed25519 private key of the evidence log. */
+  readonly evidenceKey: string;
+}
+
+export const homePaths = (root: string): HomePaths => ({
+  root,
+  models: join(root, 'models'),
+  artifacts: join(root, 'artifacts'),
+  postgres: join(root, 'postgres'),
+  logs: join(root, 'logs'),
+  runs: join(root, 'runs'),
+  credentials: join(root, 'credentials.json'),
+  lock: join(root, 'server.lock'),
+  evidenceKey: join(root, 'evidence.key'),
+});
