@@ -1,0 +1,160 @@
+// Reads the typed values of GGUF metadata. Every count is compared with its limit and with what is left
+// of the file before it is believed. Knows nothing of what the keys mean.
+import { FormatError } from './format-error.ts';
+import {
+  ggufValueTypes,
+  type GgufArray,
+  type GgufMetadata,
+  type GgufNumberType,
+  type GgufNumericArray,
+  type GgufValue,
+  type GgufValueType,
+} from './gguf-metadata.ts';
+import type { HeaderCursor } from './header-cursor.ts';
+import {
+  maxGgufArrayDepth,
+  maxGgufArrayItems,
+  maxGgufKeyBytes,
+  maxGgufStringBytes,
+  maxGgufTotalItems,
+} from './limits.ts';
+
+type NumericType = GgufNumberType | 'uint64' | 'int64';
+
+interface NumericFormat {
+  readonly bytes: number;
+  readonly read: (cursor: HeaderCursor) => number | bigint;
+  readonly array: (buffer: ArrayBuffer) => GgufNumericArray;
+}
+
+const numeric: Record<NumericType, NumericFormat> = {
+  uint8: { bytes: 1, read: (cursor) => cursor.uint8(), array: (b) => new Uint8Array(b) },
+  int8: { bytes: 1, read: (cursor) => cursor.int8(), array: (b) => new Int8Array(b) },
+  uint16: { bytes: 2, read: (cursor) => cursor.uint16(), array: (b) => new Uint16Array(b) },
+  int16: { bytes: 2, read: (cursor) => cursor.int16(), array: (b) => new Int16Array(b) },
+  uint32: { bytes: 4, read: (cursor) => cursor.uint32(), array: (b) => new Uint32Array(b) },
+  int32: { bytes: 4, read: (cursor) => cursor.int32(), array: (b) => new Int32Array(b) },
+  float32: { bytes: 4, read: (cursor) => cursor.float32(), array: (b) => new Float32Array(b) },
+  uint64: { bytes: 8, read: (cursor) => cursor.uint64(), array: (b) => new BigUint64Array(b) },
+  int64: { bytes: 8, read: (cursor) => cursor.int64(), array: (b) => new BigInt64Array(b) },
+  float64: { bytes: 8, read: (cursor) => cursor.float64(), array: (b) => new Float64Array(b) },
+};
+
+/** The least bytes that one item of an array takes in the file. */
+const minItemBytes: Record<GgufValueType, number> = {
+  ...(Object.fromEntries(
+    Object.entries(numeric).map(([type, { bytes }]) => [type, bytes]),
+  ) as Record<NumericType, number>),
+  bool: 1,
+  string: 8,
+  array: 12,
+};
+
+const typeById = new Map<number, GgufValueType>(
+  Object.entries(ggufValueTypes).map(([name, id]) => [id, name as GgufValueType]),
+);
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** A length-prefixed UTF-8 string of at most `maxBytes`. */
+export async function readGgufString(
+  cursor: HeaderCursor,
+  what: string,
+  maxBytes: number,
+): Promise<string> {
+  if (!cursor.has(8)) await cursor.need(8, what);
+  const length = cursor.count(`the length of ${what}`, maxBytes, 1);
+  if (!cursor.has(length)) await cursor.need(length, what);
+  const at = cursor.position;
+  try {
+    return decoder.decode(cursor.bytes(length));
+  } catch (cause) {
+    throw new FormatError(`${what} at byte ${at} is not UTF-8`, { cause });
+  }
+}
+
+async function readType(cursor: HeaderCursor, what: string): Promise<GgufValueType> {
+  await cursor.need(4, what);
+  const at = cursor.position;
+  const id = cursor.uint32();
+  const type = typeById.get(id);
+  if (type === undefined) throw new FormatError(`${what} at byte ${at} is ${id}, which is unknown`);
+  return type;
+}
+
+/** What is left of maxGgufTotalItems while one file is read. */
+interface ItemBudget {
+  items: number;
+}
+
+async function readArray(
+  cursor: HeaderCursor,
+  key: string,
+  budget: ItemBudget,
+  depth: number,
+): Promise<GgufArray> {
+  if (depth > maxGgufArrayDepth)
+    throw new FormatError(`"${key}" nests arrays deeper than ${maxGgufArrayDepth}`);
+  const itemType = await readType(cursor, `the item type of "${key}"`);
+  await cursor.need(8, `the length of "${key}"`);
+  const what = `the number of items of "${key}"`;
+  const count = cursor.count(what, maxGgufArrayItems, minItemBytes[itemType]);
+  budget.items -= count;
+  if (budget.items < 0)
+    throw new FormatError(
+      `the metadata has more than ${maxGgufTotalItems} array items, at "${key}"`,
+    );
+  if (itemType === 'string') {
+    const items: string[] = [];
+    for (let i = 0; i < count; i++)
+      items.push(await readGgufString(cursor, `an item of "${key}"`, maxGgufStringBytes));
+    return { itemType, items };
+  }
+  if (itemType === 'array') {
+    const items: GgufArray[] = [];
+    for (let i = 0; i < count; i++) items.push(await readArray(cursor, key, budget, depth + 1));
+    return { itemType, items };
+  }
+  const bytes = count * minItemBytes[itemType];
+  await cursor.need(bytes, `the items of "${key}"`);
+  const stored = cursor.bytes(bytes);
+  if (itemType === 'bool') return { itemType, items: Array.from(stored, (byte) => byte !== 0) };
+  return { itemType, items: numeric[itemType].array(stored.slice().buffer) };
+}
+
+async function readValue(
+  cursor: HeaderCursor,
+  key: string,
+  budget: ItemBudget,
+): Promise<GgufValue> {
+  const type = await readType(cursor, `the type of "${key}"`);
+  switch (type) {
+    case 'string':
+      return { type, value: await readGgufString(cursor, `"${key}"`, maxGgufStringBytes) };
+    case 'array':
+      return { type, value: await readArray(cursor, key, budget, 1) };
+    case 'bool':
+      await cursor.need(1, `"${key}"`);
+      return { type, value: cursor.uint8() !== 0 };
+    case 'uint64':
+    case 'int64':
+      await cursor.need(8, `"${key}"`);
+      return { type, value: numeric[type].read(cursor) as bigint };
+    default:
+      await cursor.need(numeric[type].bytes, `"${key}"`);
+      return { type, value: numeric[type].read(cursor) as number };
+  }
+}
+
+/** `count` key/value pairs from where the cursor stands. */
+export async function readGgufEntries(cursor: HeaderCursor, count: number): Promise<GgufMetadata> {
+  const metadata = new Map<string, GgufValue>();
+  const budget: ItemBudget = { items: maxGgufTotalItems };
+  for (let i = 0; i < count; i++) {
+    const key = await readGgufString(cursor, `metadata key ${i}`, maxGgufKeyBytes);
+    if (key === '') throw new FormatError(`metadata key ${i} is empty`);
+    if (metadata.has(key)) throw new FormatError(`the metadata key "${key}" stands twice`);
+    metadata.set(key, await readValue(cursor, key, budget));
+  }
+  return metadata;
+}
