@@ -50,9 +50,8 @@ function write(value: unknown, path: string, depth: number): string {
     case 'bigint':
     case 'symbol':
     case 'function':
-      return refuse(path, `is of type ${typeof value}, which JSON cannot carry`);
     default:
-      return value satisfies never;
+      return refuse(path, `is of type ${typeof value}, which JSON cannot carry`);
   }
 }
 

@@ -14,6 +14,15 @@ export {
 } from './checkpoint.ts';
 export { generateSigningKey, sha256 } from './crypto.ts';
 export { EvidenceError, type EvidenceErrorCode } from './evidence-error.ts';
+export { bundleFileLines, proofFileText, verifyEvidenceFile } from './evidence-file.ts';
+export type {
+  EvidenceBundle,
+  EvidenceProof,
+  Problem,
+  ProblemCode,
+  Verification,
+  VerifyOptions,
+} from './evidence-types.ts';
 export { MerkleTree } from './memory-tree.ts';
 export {
   assembleProof,
@@ -30,3 +39,4 @@ export {
   verifyConsistency,
   verifyInclusion,
 } from './merkle-tree.ts';
+export { verifyBundle, verifyProof } from './verify.ts';
