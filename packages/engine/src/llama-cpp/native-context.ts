@@ -1,0 +1,104 @@
+// A decoding context: the cache of keys and values, a batch, a view of the logits, the active adapter.
+// Owns the native context and its thread pool. Knows nothing of requests.
+import koffi from 'koffi';
+import { CorralError } from '@corral/contracts';
+import { openLlama, type Address } from './functions.ts';
+import { createBatch } from './native-batch.ts';
+import type {
+  ContextOptions,
+  DecodeOutcome,
+  NativeAdapter,
+  NativeContext,
+} from './native-types.ts';
+
+const outcomes: Readonly<Record<number, DecodeOutcome>> = {
+  0: 'ok',
+  1: 'no-room',
+  [-1]: 'invalid',
+};
+
+const failed = (reason: string): CorralError =>
+  new CorralError('engine_failed', { params: { reason } });
+
+function openContext(model: Address, options: ContextOptions): Address {
+  const llama = openLlama();
+  const params = llama.contextParams();
+  params.n_ctx = options.sequenceTokens * options.sequences;
+  params.n_seq_max = options.sequences;
+  params.n_batch = options.batchTokens;
+  params.n_ubatch = options.batchTokens;
+  params.n_outputs_max = options.outputs;
+  params.n_threads = options.threads;
+  params.n_threads_batch = options.threads;
+  params.no_perf = true;
+  const context = llama.createContext(model, params);
+  if (!context) throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
+  return context;
+}
+
+/** Float32 rows of the last decode; `koffi.view` costs 47 µs, so views are kept by address. */
+function logitsView(context: Address, rows: number, columns: number) {
+  const llama = openLlama();
+  let address: Address = null;
+  let view = new Float32Array(0);
+  return (row: number): Float32Array => {
+    const current = llama.logits(context);
+    if (!current) throw failed('there are no logits');
+    if (current !== address) {
+      address = current;
+      // As long as the buffer can ever be: llama.cpp may allocate fewer rows, but then none of the
+      // others is asked for.
+      view = new Float32Array(koffi.view(current, rows * columns * 4));
+    }
+    return view.subarray(row * columns, (row + 1) * columns);
+  };
+}
+
+export interface ContextParts {
+  readonly model: Address;
+  readonly vocabularySize: number;
+  /** The native address of an adapter of this model. */
+  readonly adapterAddress: (adapter: NativeAdapter) => bigint;
+}
+
+export function createContext(parts: ContextParts, options: ContextOptions): NativeContext {
+  const llama = openLlama();
+  const context = openContext(parts.model, options);
+  // Without a pool of its own each decode starts and joins its threads.
+  const pool = llama.createThreadpool(options.threads);
+  if (pool) llama.attachThreadpool(context, pool, pool);
+  const memory = llama.memory(context);
+  const batch = createBatch(options.batchTokens);
+  const adapterPointer = new BigUint64Array(1);
+  const scale = new Uint8Array(new Float32Array([1]).buffer);
+  let active: NativeAdapter | null = null;
+  let open = true;
+
+  return {
+    batch,
+    sequenceTokens: llama.contextSequenceTokens(context),
+    sequences: options.sequences,
+    outputs: options.outputs,
+    decode: () => outcomes[llama.decode(context, batch.struct())] ?? 'failed',
+    logits: logitsView(context, options.outputs, parts.vocabularySize),
+    useAdapter: (adapter) => {
+      if (adapter === active) return;
+      if (adapter) adapterPointer[0] = parts.adapterAddress(adapter);
+      const pointers = new Uint8Array(adapterPointer.buffer);
+      const code = adapter
+        ? llama.useAdapters(context, pointers, 1, scale)
+        : llama.useAdapters(context, null, 0, null);
+      if (code !== 0) throw failed('the adapter could not be switched on');
+      active = adapter;
+    },
+    truncate: (sequence, position) => {
+      llama.removeSequence(memory, sequence, position, -1);
+    },
+    close: () => {
+      if (!open) return;
+      open = false;
+      llama.freeContext(context);
+      if (pool) llama.freeThreadpool(pool);
+    },
+  };
+}

@@ -1,0 +1,119 @@
+// The seam to native code: what the rest of the engine may ask of a model library, in plain types, small
+// enough to be faked. Knows nothing of koffi, llama.h or files' contents.
+
+export type VocabularyKind = 'sentencepiece' | 'byte-pair' | 'other';
+
+export interface TokenizeOptions {
+  /** True: text that looks like a control token becomes that token. Only for the template's own text. */
+  readonly special: boolean;
+  /** SentencePiece only: false leaves out the space that is otherwise put before the text. */
+  readonly spacePrefix: boolean;
+}
+
+export interface NativeVocabulary {
+  readonly kind: VocabularyKind;
+  readonly size: number;
+  /** Token ids, null where the vocabulary has none. */
+  readonly bos: number | null;
+  readonly eos: number | null;
+  /** A prompt begins with `bos`. */
+  readonly addBos: boolean;
+  tokenize(text: string, options: TokenizeOptions): number[];
+  /** Bytes a token stands for; control tokens give none. Cached: do not change them. */
+  piece(token: number): Uint8Array;
+  /** The token's text as the vocabulary spells it, control tokens included. */
+  spelling(token: number): string;
+  isControl(token: number): boolean;
+  /** End of text, of turn, …: generation stops here. */
+  readonly endOfGeneration: ReadonlySet<number>;
+}
+
+export interface NativeModelInfo {
+  readonly architecture: string;
+  readonly trainedContext: number;
+  readonly parameters: number;
+  readonly sizeBytes: number;
+  readonly layers: number;
+  /** Bytes of keys and values of one token in all layers, in float16. */
+  readonly cacheBytesPerToken: number;
+  /** The Jinja template of `tokenizer.chat_template`, null when the file has none. */
+  readonly chatTemplate: string | null;
+}
+
+/** A LoRA adapter in memory, tied to the model that loaded it. */
+export interface NativeAdapter {
+  /** Idempotent. Must not be active in a context any more. */
+  close(): void;
+}
+
+export interface ContextOptions {
+  /** Tokens of one sequence. */
+  readonly sequenceTokens: number;
+  readonly sequences: number;
+  /** Tokens of one `decode`. */
+  readonly batchTokens: number;
+  /** Rows of logits of one `decode`. */
+  readonly outputs: number;
+  readonly threads: number;
+}
+
+/** Tokens for one `decode`. Filled by `add`, emptied by `clear`. */
+export interface NativeBatch {
+  readonly capacity: number;
+  readonly size: number;
+  readonly outputs: number;
+  clear(): void;
+  /** `position` counts from 0 in the sequence; `output` asks for a row of logits. */
+  add(token: number, position: number, sequence: number, output: boolean): void;
+}
+
+/**
+ * What `decode` answered. `no-room`: the cache is full, nothing changed. `invalid`: a token, sequence or
+ * position is out of range, nothing changed. `failed`: the sequences of the batch are in an unknown state.
+ */
+export type DecodeOutcome = 'ok' | 'no-room' | 'invalid' | 'failed';
+
+export interface NativeContext {
+  readonly batch: NativeBatch;
+  /** What the context really holds; may be more than was asked for. */
+  readonly sequenceTokens: number;
+  readonly sequences: number;
+  readonly outputs: number;
+  /** Decodes the batch, blocking. The caller keeps size and outputs within the options. */
+  decode(): DecodeOutcome;
+  /** Row `index` (0-based, in order of the batch's outputs) of the last decode: float32 [vocabulary]. Valid until the next. */
+  logits(index: number): Float32Array;
+  /** The adapter of the following decodes; null = the base alone. */
+  useAdapter(adapter: NativeAdapter | null): void;
+  /** Forgets the sequence from `position` on. */
+  truncate(sequence: number, position: number): void;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface NativeModel {
+  readonly info: NativeModelInfo;
+  readonly vocabulary: NativeVocabulary;
+  /** Throws CorralError `engine_failed` when the context cannot be made. */
+  createContext(options: ContextOptions): NativeContext;
+  /** Throws CorralError `model_file_invalid` when the file is not an adapter for this model. */
+  loadAdapter(path: string): NativeAdapter;
+  /** Frees contexts and adapters too. Idempotent. */
+  close(): void;
+}
+
+export type QuantizedType = 'q8_0' | 'q4_0' | 'f16';
+
+export interface NativeLibrary {
+  /** llama.cpp release. */
+  readonly release: string;
+  /** Throws CorralError `model_file_invalid` when llama.cpp refuses the file. */
+  loadModel(path: string): NativeModel;
+  /** Re-encodes a GGUF on `threads` threads, off the main thread. */
+  quantize(options: {
+    readonly source: string;
+    readonly target: string;
+    readonly type: QuantizedType;
+    readonly threads: number;
+  }): Promise<void>;
+}
