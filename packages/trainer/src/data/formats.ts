@@ -1,0 +1,141 @@
+// The file formats of training data as one table: which row belongs to which, and how a row becomes an
+// Example. A prompt/completion or Alpaca row becomes one user and one assistant turn, because the model
+// is served through its chat template.
+import type { RunConfig } from '@corral/contracts';
+import { type Fields, checkConversation, isFields, readChatRow, readMessages } from './chat-row.ts';
+import type { ChatMessage, Example } from './example.ts';
+import { RowError, quote } from './row-error.ts';
+
+export type DataFormat = Exclude<RunConfig['data']['format'], 'auto'>;
+
+interface FormatDefinition {
+  /** Whether a row of JSONL looks like this format. */
+  readonly matches: (row: Fields) => boolean;
+  /** Checks a row and turns it into an example. Throws RowError. */
+  readonly read: (row: Fields) => Example;
+}
+
+const text = (row: Fields, field: string): string => {
+  const value = row[field];
+  if (typeof value === 'string' && value.trim() !== '') return value;
+  if (value === undefined) throw new RowError(`"${field}" is missing`, `add "${field}"`);
+  if (typeof value === 'string') throw new RowError(`"${field}" is empty`, `write its text`);
+  throw new RowError(`"${field}" is ${quote(value)}, not text`, `give "${field}" as a string`);
+};
+
+const turns = (row: Fields, user: string, assistant: string): Example => {
+  const system = typeof row['system'] === 'string' && row['system'] !== '' ? row['system'] : null;
+  return {
+    kind: 'chat',
+    messages: [
+      ...(system === null ? [] : [{ role: 'system' as const, content: system }]),
+      { role: 'user', content: user },
+      { role: 'assistant', content: assistant },
+    ],
+  };
+};
+
+function readCompletion(row: Fields): Example {
+  const { prompt, completion } = row;
+  if (Array.isArray(prompt) && Array.isArray(completion)) {
+    const before = readMessages(prompt, 'prompt').map((message) =>
+      message.role === 'assistant' ? { ...message, weight: 0 } : message,
+    );
+    return checkConversation({
+      kind: 'chat',
+      messages: [...before, ...readMessages(completion, 'completion')],
+    });
+  }
+  return turns(row, text(row, 'prompt'), text(row, 'completion'));
+}
+
+function readAlpaca(row: Fields): Example {
+  const { input } = row;
+  if (input !== undefined && input !== null && typeof input !== 'string') {
+    throw new RowError(`"input" is ${quote(input)}, not text`, 'give "input" as a string');
+  }
+  const instruction = text(row, 'instruction');
+  return turns(row, input ? `${instruction}\n\n${input}` : instruction, text(row, 'output'));
+}
+
+const shareGptRoles: Record<string, ChatMessage['role']> = {
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  assistant: 'assistant',
+  system: 'system',
+};
+
+function readShareGpt(row: Fields): Example {
+  const { conversations } = row;
+  if (!Array.isArray(conversations)) {
+    throw new RowError('"conversations" is not a list', 'give it as a list of {from, value}');
+  }
+  const messages = conversations.map((turn: unknown, index): ChatMessage => {
+    const where = `conversations[${index}]`;
+    if (!isFields(turn)) throw new RowError(`${where} is not an object`, 'write {from, value}');
+    const { from, value } = turn;
+    const known = typeof from === 'string' && Object.hasOwn(shareGptRoles, from);
+    const role = known ? shareGptRoles[from] : undefined;
+    if (!role) {
+      throw new RowError(`${where}.from is ${quote(from)}`, 'use one of system, human, gpt');
+    }
+    if (typeof value !== 'string' || value.trim() === '') {
+      throw new RowError(`${where}.value is ${quote(value)}`, 'write its text');
+    }
+    return { role, content: value };
+  });
+  return checkConversation({ kind: 'chat', messages });
+}
+
+export const formatTable = {
+  chat: { matches: (row) => 'messages' in row, read: readChatRow },
+  sharegpt: { matches: (row) => 'conversations' in row, read: readShareGpt },
+  completion: { matches: (row) => 'prompt' in row && 'completion' in row, read: readCompletion },
+  alpaca: { matches: (row) => 'instruction' in row, read: readAlpaca },
+  preference: {
+    matches: (row) => ('chosen' in row && 'rejected' in row) || 'preferred_output' in row,
+    read: () => {
+      throw new RowError('preference pairs need method dpo', 'give rows with "messages"');
+    },
+  },
+  text: {
+    matches: (row) => 'text' in row,
+    read: (row) => ({ kind: 'text', text: text(row, 'text') }),
+  },
+} as const satisfies Record<DataFormat, FormatDefinition>;
+
+const knownShapes =
+  'use rows with "messages", "prompt" and "completion", "instruction" and "output", "conversations" or "text"';
+
+/** Parses one line of JSONL into its fields. Throws RowError. */
+export function parseRow(line: string): Fields {
+  if (line.trim() === '') throw new RowError('the line is empty', 'remove it');
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new RowError(`not JSON: ${why}`, 'write one JSON object on each line');
+  }
+  if (!isFields(value)) {
+    throw new RowError(`${quote(value)} is not an object`, 'write one JSON object on each line');
+  }
+  return value;
+}
+
+/** The format of a row by its keys; null when none fits. */
+export function detectFormat(row: Fields): DataFormat | null {
+  const entries = Object.entries(formatTable) as [DataFormat, FormatDefinition][];
+  return entries.find(([, definition]) => definition.matches(row))?.[0] ?? null;
+}
+
+/** Reads a row as `format`, or as what it looks like. Throws RowError. */
+export function readExample(row: Fields, format: DataFormat | null): Example {
+  const chosen = format ?? detectFormat(row);
+  if (chosen === null) {
+    const keys = Object.keys(row).slice(0, 6).join(', ');
+    throw new RowError(`no known format has the keys {${keys}}`, knownShapes);
+  }
+  return formatTable[chosen].read(row);
+}

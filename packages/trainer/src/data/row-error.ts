@@ -1,0 +1,25 @@
+// One bad row, thrown by whatever looks at it and caught where rows are counted. The reason says what is
+// wrong in the person's own words and values; the fix says what to do.
+import type { RowProblem } from './line-reader.ts';
+
+export class RowError extends Error {
+  override readonly name = 'RowError';
+  readonly reason: string;
+  readonly fix: string;
+
+  constructor(reason: string, fix: string) {
+    super(reason);
+    this.reason = reason;
+    this.fix = fix;
+  }
+
+  get problem(): RowProblem {
+    return { reason: this.reason, fix: this.fix };
+  }
+}
+
+/** A value as a message quotes it: short, on one line. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
