@@ -2,7 +2,7 @@
 // contracts/errors.ts (this package imports nothing, so the codes are repeated here) and the parameters
 // that the message of that code needs. Knows no HTTP and no terminals.
 
-export type FormatErrorCode = 'model_file_invalid' | 'model_format_refused';
+export type FormatErrorCode = 'model_file_invalid' | 'model_format_refused' | 'model_unsupported';
 
 export interface FormatErrorOptions {
   readonly code?: FormatErrorCode;
@@ -30,8 +30,8 @@ export class FormatError extends Error {
   }
 
   /** Values for the holes of the message of `code` in contracts/errors.ts. */
-  get params(): { path: string; reason: string; found: string } {
-    return { path: this.path, reason: this.reason, found: this.reason };
+  get params(): { path: string; model: string; reason: string; found: string } {
+    return { path: this.path, model: this.path, reason: this.reason, found: this.reason };
   }
 
   /** True for errors of this class from any copy of the package. */

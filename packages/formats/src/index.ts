@@ -40,5 +40,9 @@ export {
 } from './safetensors-writer.ts';
 export { ggufTensorName, hfTensorName } from './tensor-names.ts';
 export { tensorTypes, type TensorType } from './tensor-types.ts';
-export { tokenizerJsonFromGguf, type TokenizerFiles } from './tokenizer-from-gguf.ts';
+export {
+  plainTextTokenizer,
+  tokenizerJsonFromGguf,
+  type TokenizerFiles,
+} from './tokenizer-from-gguf.ts';
 export { ggufTokenizerFromJson } from './tokenizer-to-gguf.ts';
