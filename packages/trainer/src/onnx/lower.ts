@@ -1,0 +1,235 @@
+// Turns a graph into an ONNX model: one entry an operation. Only what the results need is visited, and
+// kernels that compute two values at once are shared through the emitter. Knows nothing of training.
+import { composites } from '../graph/composites.ts';
+import type { Graph } from '../graph/graph.ts';
+import { ancestors, isInput } from '../graph/graph.ts';
+import type { Node, OpTable, Value } from '../graph/value.ts';
+import { dispatch } from '../graph/value.ts';
+import type { Emitter, NodeSpec, OnnxModel, TensorInfo } from './emitter.ts';
+import { createEmitter } from './emitter.ts';
+
+interface Lowering {
+  readonly emitter: Emitter;
+  /** The tensor that holds a value; lowers it when it is new. */
+  nameOf(value: Value): string;
+  /** Weights by which x is normalised somewhere in the graph: lets both results share one kernel. */
+  normWeightOf(x: Value, epsilon: number): Value | undefined;
+}
+
+const single = ({ emitter }: Lowering, spec: NodeSpec): string => emitter.emit(spec)[0] ?? '';
+
+type Named = (node: Value, lowering: Lowering) => string;
+
+/** An ONNX operator with the same inputs and no attributes. */
+const plain =
+  (type: string): Named =>
+  (node, lowering) =>
+    single(lowering, { type, inputs: (node.inputs as readonly Value[]).map(lowering.nameOf) });
+
+const reduction =
+  (type: 'ReduceSum' | 'ReduceMax') =>
+  (node: Node<'reduce_sum'> | Node<'reduce_max'>, lowering: Lowering): string =>
+    single(lowering, {
+      type,
+      inputs: [lowering.nameOf(node.inputs[0]), lowering.emitter.integers(node.attributes.axes)],
+      attributes: { keepdims: 1 },
+    });
+
+/** Both results of the kernel: the normalised tensor and the inverse root mean square. */
+const normalise = (x: Value, epsilon: number, lowering: Lowering): readonly string[] => {
+  const weight = lowering.normWeightOf(x, epsilon);
+  const scaleName = weight
+    ? lowering.nameOf(weight)
+    : lowering.emitter.filled(1, [x.shape.at(-1) ?? 1]);
+  return normaliseBy(x, scaleName, epsilon, lowering);
+};
+
+const normaliseBy = (
+  x: Value,
+  scaleName: string,
+  epsilon: number,
+  { emitter, nameOf }: Lowering,
+): readonly string[] =>
+  emitter.emit({
+    type: 'SimplifiedLayerNormalization',
+    inputs: [nameOf(x), scaleName],
+    attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+    outputs: 2,
+  });
+
+const matmul = (node: Node<'matmul'>, lowering: Lowering): string => {
+  const { transposeA, transposeB, scale } = node.attributes;
+  const inputs = node.inputs.map(lowering.nameOf);
+  if (!transposeA && !transposeB && scale === 1)
+    return single(lowering, { type: 'MatMul', inputs });
+  return single(lowering, {
+    type: 'FusedMatMul',
+    domain: 'com.microsoft',
+    inputs,
+    attributes: {
+      transA: Number(transposeA),
+      transB: Number(transposeB),
+      alpha: { float: scale },
+    },
+  });
+};
+
+const scatterAddRows = (node: Node<'scatter_add_rows'>, lowering: Lowering): string => {
+  const [updates, ids] = node.inputs;
+  const { emitter, nameOf } = lowering;
+  const column = single(lowering, {
+    type: 'Reshape',
+    inputs: [nameOf(ids), emitter.integers([-1, 1])],
+  });
+  // ScatterElements, not ScatterND: its additions run in the order of the rows, so sums are repeatable.
+  const index = single(lowering, {
+    type: 'Expand',
+    inputs: [column, emitter.integers(updates.shape)],
+  });
+  return single(lowering, {
+    type: 'ScatterElements',
+    inputs: [emitter.filled(0, node.shape), index, nameOf(updates)],
+    attributes: { axis: 0, reduction: 'add' },
+  });
+};
+
+const slice = (node: Node<'slice'>, { emitter, nameOf }: Lowering): string => {
+  const { axis, start, end } = node.attributes;
+  const bounds = [[start], [end], [axis]].map((list) => emitter.integers(list));
+  return emitter.emit({ type: 'Slice', inputs: [nameOf(node.inputs[0]), ...bounds] })[0] ?? '';
+};
+
+const pad = (node: Node<'pad'>, { emitter, nameOf }: Lowering): string => {
+  const { axis, before, after } = node.attributes;
+  const at = (amount: number): number[] => node.shape.map((_, i) => (i === axis ? amount : 0));
+  const amounts = emitter.integers([...at(before), ...at(after)]);
+  return emitter.emit({ type: 'Pad', inputs: [nameOf(node.inputs[0]), amounts] })[0] ?? '';
+};
+
+const rope = (node: Node<'rope'>, lowering: Lowering): string => {
+  const [x, positions, cos, sin] = node.inputs.map(lowering.nameOf);
+  const turned = node.attributes.inverse
+    ? single(lowering, { type: 'Neg', inputs: [sin ?? ''] })
+    : sin;
+  return single(lowering, {
+    type: 'RotaryEmbedding',
+    domain: 'com.microsoft',
+    inputs: [x ?? '', positions ?? '', cos ?? '', turned ?? ''],
+    attributes: { interleaved: 0 },
+  });
+};
+
+const lowerings: OpTable<[Lowering], string> = {
+  input: ({ attributes }) => attributes.name,
+  fill: ({ attributes, shape }, { emitter }) => emitter.filled(attributes.value, shape),
+  add: plain('Add'),
+  sub: plain('Sub'),
+  mul: plain('Mul'),
+  max: plain('Max'),
+  greater_equal: (node, lowering) =>
+    single(lowering, {
+      type: 'Cast',
+      inputs: [plain('GreaterOrEqual')(node, lowering)],
+      attributes: { to: 1 },
+    }),
+  scale: ({ inputs: [x], attributes: { factor } }, lowering) =>
+    single(
+      lowering,
+      factor === -1
+        ? { type: 'Neg', inputs: [lowering.nameOf(x)] }
+        : { type: 'Mul', inputs: [lowering.nameOf(x), lowering.emitter.filled(factor, [])] },
+    ),
+  sigmoid: plain('Sigmoid'),
+  log: plain('Log'),
+  reshape: ({ inputs: [x], shape }, lowering) =>
+    single(lowering, {
+      type: 'Reshape',
+      inputs: [lowering.nameOf(x), lowering.emitter.integers(shape)],
+    }),
+  transpose: ({ inputs: [x], attributes: { order } }, lowering) =>
+    single(lowering, {
+      type: 'Transpose',
+      inputs: [lowering.nameOf(x)],
+      attributes: { perm: order },
+    }),
+  slice,
+  pad,
+  concat: (node, lowering) =>
+    single(lowering, {
+      type: 'Concat',
+      inputs: node.inputs.map(lowering.nameOf),
+      attributes: { axis: node.attributes.axis },
+    }),
+  broadcast: ({ inputs: [x], shape }, lowering) =>
+    single(lowering, {
+      type: 'Expand',
+      inputs: [lowering.nameOf(x), lowering.emitter.integers(shape)],
+    }),
+  reduce_sum: reduction('ReduceSum'),
+  reduce_max: reduction('ReduceMax'),
+  gather_rows: plain('Gather'),
+  scatter_add_rows: scatterAddRows,
+  pick: ({ inputs: [x, ids] }, lowering) => {
+    const column = single(lowering, {
+      type: 'Reshape',
+      inputs: [lowering.nameOf(ids), lowering.emitter.integers([-1, 1])],
+    });
+    return single(lowering, {
+      type: 'GatherElements',
+      inputs: [lowering.nameOf(x), column],
+      attributes: { axis: 1 },
+    });
+  },
+  matmul,
+  softmax: ({ inputs: [x] }, lowering) =>
+    single(lowering, {
+      type: 'Softmax',
+      inputs: [lowering.nameOf(x)],
+      attributes: { axis: -1 },
+    }),
+  rms_norm: ({ inputs: [x, weight], attributes: { epsilon } }, lowering) =>
+    normaliseBy(x, lowering.nameOf(weight), epsilon, lowering)[0] ?? '',
+  inverse_rms: ({ inputs: [x], attributes: { epsilon } }, lowering) =>
+    normalise(x, epsilon, lowering)[1] ?? '',
+  rope,
+  silu: (node, lowering) => lowering.nameOf(composites.silu(node)),
+  attention_block: (node, lowering) => lowering.nameOf(composites.attention_block(node)),
+  linear_cross_entropy: (node, lowering) => lowering.nameOf(composites.linear_cross_entropy(node)),
+};
+
+/** The ONNX model that computes the graph's outputs from its inputs and given values. */
+export const lower = ({ outputs, given = new Map() }: Graph): OnnxModel => {
+  const emitter = createEmitter();
+  const values = ancestors(outputs.values(), given);
+  const names = new Map<Value, string>(given);
+  const normKey = (x: Value, epsilon: number): string => `${x.id} ${epsilon}`;
+  const normWeights = new Map<string, Value>();
+  for (const value of values) {
+    if (value.kind !== 'rms_norm' || given.has(value)) continue;
+    normWeights.set(normKey(value.inputs[0], value.attributes.epsilon), value.inputs[1]);
+  }
+  const lowering: Lowering = {
+    emitter,
+    nameOf(value) {
+      const name = names.get(value) ?? dispatch(lowerings, value, lowering);
+      names.set(value, name);
+      return name;
+    },
+    normWeightOf: (x, epsilon) => normWeights.get(normKey(x, epsilon)),
+  };
+  const inputs: TensorInfo[] = [];
+  for (const value of values) {
+    const name = given.get(value) ?? (isInput(value) ? value.attributes.name : undefined);
+    if (name !== undefined) inputs.push({ name, shape: value.shape, dtype: value.dtype });
+    else lowering.nameOf(value);
+  }
+  return emitter.finish(
+    inputs,
+    [...outputs].map(([name, value]) => ({
+      name,
+      shape: value.shape,
+      dtype: value.dtype,
+      from: lowering.nameOf(value),
+    })),
+  );
+};

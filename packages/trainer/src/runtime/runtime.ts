@@ -1,0 +1,97 @@
+// The only file that runs ONNX models. A session takes and fills arrays that the caller owns: weights go
+// in without a copy, results are written in place, so memory is what the caller allocated and no more.
+// `run` holds its thread until the graph is done: a trainer belongs in a process or worker of its own.
+import { CorralError } from '@corral/contracts';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { OnnxModel, TensorInfo } from '../onnx/emitter.ts';
+import { executionProvider } from './device.ts';
+
+/** An array seen as a tensor; made by `hostTensor`, read only by sessions. */
+export type HostTensor = Tensor;
+export type HostArray = Float32Array | BigInt64Array;
+export type HostTensors = Readonly<Record<string, HostTensor>>;
+
+/** Looks at `data` without copying: later changes of its elements are seen by later runs. */
+export const hostTensor = (data: HostArray, shape: readonly number[]): HostTensor =>
+  data instanceof Float32Array
+    ? new Tensor('float32', data, shape)
+    : new Tensor('int64', data, shape);
+
+export interface Session extends AsyncDisposable {
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  /** Computes every output into the tensors of `results`, which must have the declared shapes. */
+  run(feeds: HostTensors, results: HostTensors): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface RuntimeOptions {
+  readonly device: string;
+  /** Threads inside one operation; results are the same for the same number. */
+  readonly threads: number;
+}
+
+export interface Runtime extends AsyncDisposable {
+  createSession(model: OnnxModel): Promise<Session>;
+  /** Closes all sessions; idempotent. */
+  close(): Promise<void>;
+}
+
+const sessionOptions = ({ device, threads }: RuntimeOptions): InferenceSession.SessionOptions => ({
+  executionProviders: [executionProvider(device)],
+  intraOpNumThreads: threads,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  graphOptimizationLevel: 'all',
+  // Warnings of the optimiser are no news to anybody; errors are thrown.
+  logSeverityLevel: 3,
+  extra: {
+    session: {
+      // Every session has a thread pool; without this the idle ones spin on the cores of the busy one.
+      force_spinning_stop: '1',
+      // Masked attention scores become denormal probabilities otherwise: slow, and not exactly zero.
+      set_denormal_as_zero: '1',
+    },
+  },
+});
+
+const closedError = (): CorralError => new CorralError('closed', { params: { what: 'session' } });
+
+const wrapSession = (native: InferenceSession, model: OnnxModel): Session => {
+  let released: Promise<void> | undefined;
+  const close = (): Promise<void> => (released ??= native.release());
+  return {
+    inputs: model.inputs,
+    outputs: model.outputs,
+    async run(feeds, results) {
+      if (released) throw closedError();
+      await native.run(feeds, results);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+};
+
+/** @throws CorralError native_library_missing when the device is not there */
+export const createRuntime = (options: RuntimeOptions): Runtime => {
+  const sessionSettings = sessionOptions(options);
+  const sessions: Session[] = [];
+  let closed = false;
+  const close = async (): Promise<void> => {
+    closed = true;
+    await Promise.all(sessions.map((session) => session.close()));
+  };
+  return {
+    async createSession(model) {
+      if (closed) throw closedError();
+      const session = wrapSession(
+        await InferenceSession.create(model.bytes, sessionSettings),
+        model,
+      );
+      sessions.push(session);
+      return session;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+};
