@@ -1,2 +1,68 @@
-// The engine child: one base model, one synchronous decode loop, JSON messages over the IPC channel.
-export {};
+// The engine child: one base model, one synchronous decode loop, JSON messages over the IPC channel of
+// `fork`. It ends with its parent: when the channel closes, so does the process.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { toErrorPayload, type EngineMessage } from '@corral/contracts';
+import { createEngineHost, type EngineHost } from './engine-host.ts';
+import { openNativeLibrary } from './llama-cpp/native-library.ts';
+
+let unsent = 0;
+let stopping = false;
+
+function send(message: EngineMessage): void {
+  // The parent may be gone between two steps; `disconnect` follows and ends the process.
+  if (!process.connected) return;
+  unsent++;
+  process.send?.(message, () => {
+    unsent--;
+    exitWhenSent();
+  });
+}
+
+/** exit() drops what the channel has not taken yet. */
+function exitWhenSent(): void {
+  if (stopping && unsent === 0) process.exit(0);
+}
+
+/** Sleeps until there is work; between steps it lets messages in. */
+async function run(host: EngineHost, wake: { next: PromiseWithResolvers<void> }): Promise<never> {
+  for (;;) {
+    if (host.busy) {
+      host.step();
+      await nextTurn();
+    } else {
+      wake.next = Promise.withResolvers();
+      await wake.next.promise;
+    }
+  }
+}
+
+function main(): void {
+  if (!process.send) {
+    process.stderr.write('This is the engine child: start it with fork, it talks over IPC.\n');
+    process.exit(2);
+  }
+  process.title = 'corral-engine';
+  const wake = { next: Promise.withResolvers<void>() };
+  const host = createEngineHost({
+    openLibrary: openNativeLibrary,
+    send,
+    stop: () => {
+      stopping = true;
+      exitWhenSent();
+    },
+  });
+  process.on('message', (message) => {
+    void host.handle(message).finally(() => wake.next.resolve());
+  });
+  process.on('disconnect', () => process.exit(0));
+  const die = (error: unknown): void => {
+    if (!process.connected) process.exit(1);
+    process.send?.({ type: 'error', id: '', error: toErrorPayload(error), fatal: true }, () =>
+      process.exit(1),
+    );
+  };
+  process.on('uncaughtException', die);
+  run(host, wake).catch(die);
+}
+
+main();

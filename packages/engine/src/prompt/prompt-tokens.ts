@@ -1,0 +1,129 @@
+// From the pieces of a prompt to token ids. The rule, shared with the trainer: each piece is tokenised by
+// itself, the template's with special tokens on, contents with special tokens off; SentencePiece
+// vocabularies put a space before the first piece only; BOS as the vocabulary says, never doubled.
+import { CorralError, type Prompt, type RenderResult } from '@corral/contracts';
+import type { ChatTemplate, PromptPiece } from './chat-template.ts';
+import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
+
+/** Text longer than this is tokenised in parts first, to see whether it can fit at all. */
+const probeCharacters = 16_384;
+
+/**
+ * Content never becomes a control token. Special tokens are off, but a SentencePiece vocabulary can still
+ * merge its way to one ("</" + "s>"): such text is cut inside the token's spelling and tokenised in halves.
+ */
+function contentTokens(vocabulary: NativeVocabulary, text: string, spacePrefix: boolean): number[] {
+  const tokens = vocabulary.tokenize(text, { special: false, spacePrefix });
+  const control = tokens.find(
+    (token) => vocabulary.isControl(token) || vocabulary.endOfGeneration.has(token),
+  );
+  if (control === undefined) return tokens;
+  const spelling = vocabulary.spelling(control);
+  const at = text.indexOf(spelling);
+  const cut = at < 0 ? Math.ceil(text.length / 2) : at + Math.ceil(spelling.length / 2);
+  if (cut <= 0 || cut >= text.length) return tokens.filter((token) => token !== control);
+  return [
+    ...contentTokens(vocabulary, text.slice(0, cut), spacePrefix),
+    ...contentTokens(vocabulary, text.slice(cut), false),
+  ];
+}
+
+function withBos(vocabulary: NativeVocabulary, tokens: number[]): number[] {
+  const { addBos, bos } = vocabulary;
+  return addBos && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
+}
+
+/** Token ids of a rendered prompt. */
+export function tokenizePieces(
+  vocabulary: NativeVocabulary,
+  pieces: readonly PromptPiece[],
+): number[] {
+  const tokens: number[] = [];
+  for (const [i, { text, origin }] of pieces.entries()) {
+    const spacePrefix = i === 0;
+    const ids =
+      origin === 'template'
+        ? vocabulary.tokenize(text, { special: true, spacePrefix })
+        : contentTokens(vocabulary, text, spacePrefix);
+    for (const id of ids) tokens.push(id);
+  }
+  return withBos(vocabulary, tokens);
+}
+
+/**
+ * Refuses text that cannot fit before all of it is tokenised: a megabyte blocks for seconds. Counts in
+ * parts of 16 Ki characters; a cut changes the count by a token or two, so the sum is a fair estimate.
+ */
+function checkLength(
+  vocabulary: NativeVocabulary,
+  pieces: readonly PromptPiece[],
+  limits: PromptLimits,
+): void {
+  let count = 0;
+  for (const { text } of pieces) {
+    if (text.length <= probeCharacters) continue;
+    for (let at = 0; at < text.length; at += probeCharacters) {
+      const part = text.slice(at, at + probeCharacters);
+      count += vocabulary.tokenize(part, { special: false, spacePrefix: false }).length;
+      if (count > limits.contextTokens + 64) throw tooLong(count, limits);
+    }
+  }
+}
+
+const tooLong = (count: number, { contextTokens, maxTokens }: PromptLimits): CorralError =>
+  new CorralError('context_length_exceeded', {
+    params: { prompt_tokens: count, max_tokens: maxTokens, n_ctx: contextTokens },
+    param: 'messages',
+  });
+
+export interface PromptLimits {
+  readonly contextTokens: number;
+  /** Tokens to generate after the prompt. */
+  readonly maxTokens: number;
+}
+
+function checkIds(vocabulary: NativeVocabulary, tokens: readonly number[]): void {
+  const wrong = tokens.find((token) => token >= vocabulary.size);
+  if (wrong === undefined) return;
+  const reason = `token ${wrong} is not in the vocabulary of ${vocabulary.size} tokens`;
+  throw new CorralError('invalid_request', { params: { reason }, param: 'prompt' });
+}
+
+/**
+ * Text and ids of a prompt. Throws `context_length_exceeded` when prompt and `maxTokens` do not fit, and
+ * `invalid_request` for an empty prompt or ids outside the vocabulary.
+ */
+export function renderPrompt(
+  prompt: Prompt,
+  {
+    vocabulary,
+    template,
+    limits,
+  }: {
+    readonly vocabulary: NativeVocabulary;
+    readonly template: ChatTemplate;
+    readonly limits: PromptLimits;
+  },
+): RenderResult {
+  let text = '';
+  let tokens: readonly number[];
+  if (prompt.kind === 'tokens') {
+    tokens = prompt.tokens;
+    checkIds(vocabulary, tokens);
+  } else {
+    const pieces: PromptPiece[] =
+      prompt.kind === 'messages'
+        ? template.render(prompt.messages)
+        : [{ text: prompt.text, origin: 'content' }];
+    checkLength(vocabulary, pieces, limits);
+    text = pieces.map((piece) => piece.text).join('');
+    tokens = tokenizePieces(vocabulary, pieces);
+  }
+  if (tokens.length === 0)
+    throw new CorralError('invalid_request', {
+      params: { reason: 'the prompt is empty' },
+      param: 'prompt',
+    });
+  if (tokens.length + limits.maxTokens > limits.contextTokens) throw tooLong(tokens.length, limits);
+  return { text, tokens };
+}
