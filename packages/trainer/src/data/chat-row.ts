@@ -24,7 +24,8 @@ export const isFields = (value: unknown): value is Fields =>
 export function readChatRow(row: Fields): ChatExample {
   const { messages, tools } = row;
   if (!Array.isArray(messages)) {
-    throw new RowError('"messages" is not a list', 'give "messages" as a list of {role, content}');
+    const reason = `"messages" is ${messages === undefined ? 'missing' : 'not a list'}`;
+    throw new RowError(reason, 'give "messages" as a list of {role, content}');
   }
   if (tools !== undefined && tools !== null && !Array.isArray(tools)) {
     throw new RowError('"tools" is not a list', 'give "tools" as a list of function definitions');

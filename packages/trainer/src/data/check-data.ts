@@ -2,6 +2,7 @@
 // once, and how many tokens the rest has. One pass, nothing kept but counters, errors and a preview.
 import { createHash } from 'node:crypto';
 import { CorralError, type DataReport, type DataRowError, type RunConfig } from '@corral/contracts';
+import type { Example } from './example.ts';
 import { type EncodedExample, type Encoder, encodeExample, weighExample } from './encode.ts';
 import { type Row, type RowFormat, readRows } from './rows.ts';
 import { RowError } from './row-error.ts';
@@ -43,12 +44,16 @@ class LengthHistogram {
   }
 }
 
-const previewOf = (row: Row, encoder: Encoder): DataReport['preview'][number] => ({
-  row: row.row,
-  segments: row.example
-    ? weighExample(row.example, encoder).map(({ text, weight }) => ({ text, loss: weight > 0 }))
-    : [],
-});
+/** The rendered example, cut where the loss mask changes. */
+function previewOf(row: number, example: Example, encoder: Encoder) {
+  const segments: { text: string; loss: boolean }[] = [];
+  for (const { text, weight } of weighExample(example, encoder)) {
+    const last = segments.at(-1);
+    if (last && last.loss === weight > 0) last.text += text;
+    else segments.push({ text, loss: weight > 0 });
+  }
+  return { row, segments };
+}
 
 /** Reads and judges the whole file. Bad rows are in the report, not thrown; a missing file is. */
 export async function checkData(
@@ -76,7 +81,7 @@ export async function checkData(
       for (const weight of example.weights) if (weight > 0) lossTokens += 1;
       onExample?.(example, row.row);
     }
-    if (previews.length < preview) previews.push(previewOf(row, encoder));
+    if (previews.length < preview) previews.push(previewOf(row.row, row.example, encoder));
   };
   const onChunk = (chunk: Uint8Array): void => {
     hash.update(chunk);

@@ -1,0 +1,119 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CorralError } from '@corral/contracts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadConfig, parseConfig } from './load-config.ts';
+import { resolveConfig, resolveMemoryLimit, runIdentity } from './resolve-config.ts';
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'corral-config-'));
+  writeFileSync(join(folder, 'base.gguf'), 'weights');
+  writeFileSync(join(folder, 'rows.jsonl'), 'rows');
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const minimal = 'model: base.gguf\ndata: { train: rows.jsonl }\n';
+const problemsOf = (text: string): unknown => {
+  try {
+    parseConfig(text, 'run.yaml');
+  } catch (error) {
+    if (CorralError.isInstance(error) && error.code === 'config_invalid') {
+      return error.details?.['problems'];
+    }
+    throw error;
+  }
+  return [];
+};
+
+describe('a run configuration', () => {
+  test('has defaults for all but model and data', () => {
+    const config = parseConfig(minimal, 'run.yaml');
+    expect(config).toMatchObject({ method: 'lora', lora: { rank: 16 }, train: { epochs: 3 } });
+    expect(parseConfig('{"model": "m", "data": {"train": "t"}}', 'run.json').model).toBe('m');
+  });
+
+  test('is refused with every mistake and its line', () => {
+    const text = `model: base.gguf
+metod: lora
+data:
+  train: rows.jsonl
+  packing: maybe
+train:
+  learning_rate: -1
+  epohcs: 3
+lora: { rank: 0 }
+`;
+    expect(problemsOf(text)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ line: 2, key: 'metod', reason: 'unknown key' }),
+        expect.objectContaining({ line: 5, key: 'data.packing' }),
+        expect.objectContaining({ line: 7, key: 'train.learning_rate' }),
+        expect.objectContaining({ line: 8, key: 'train.epohcs', reason: 'unknown key' }),
+        expect.objectContaining({ line: 9, key: 'lora.rank' }),
+      ]),
+    );
+    expect(() => parseConfig(text, 'run.yaml')).toThrow(/run\.yaml:8: train\.epohcs: unknown key/);
+  });
+
+  test('names a missing section and broken syntax', () => {
+    expect(problemsOf('model: m\n')).toEqual([
+      expect.objectContaining({ key: 'data', line: null }),
+    ]);
+    expect(problemsOf('model: m\nmodel: n\ndata: {train: t}\n')).toEqual([
+      expect.objectContaining({ line: 2 }),
+    ]);
+    expect(problemsOf('')).toHaveLength(2);
+    expect(problemsOf('just words')).not.toHaveLength(0);
+  });
+
+  test('that is missing has a code', async () => {
+    await expect(loadConfig(join(folder, 'none.yaml'))).rejects.toMatchObject({
+      code: 'file_not_found',
+    });
+  });
+});
+
+describe('a resolved configuration', () => {
+  test('names its inputs by hash and decides auto', async () => {
+    const resolved = await resolveConfig(parseConfig(minimal, 'run.yaml'), folder);
+    expect(resolved.data.train.path).toBe(join(folder, 'rows.jsonl'));
+    expect(resolved.model.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(resolved.runtime.device).toBe('cpu');
+    expect(resolved.runtime.threads).toBeGreaterThan(0);
+  });
+
+  test('has an identity that follows what decides the numbers', async () => {
+    const identity = async (more: string) =>
+      runIdentity(await resolveConfig(parseConfig(minimal + more, 'run.yaml'), folder));
+    const base = await identity('');
+    expect(await identity('checkpoint: { every_steps: 7 }')).toBe(base);
+    expect(await identity('train: { seed: 7 }')).not.toBe(base);
+    writeFileSync(join(folder, 'rows.jsonl'), 'other rows');
+    expect(await identity('')).not.toBe(base);
+  });
+
+  test('is refused for what this version cannot do', async () => {
+    for (const more of ['method: dpo', 'method: qlora', 'runtime: { precision: int8 }']) {
+      const config = parseConfig(`${minimal}${more}\n`, 'run.yaml');
+      await expect(resolveConfig(config, folder)).rejects.toMatchObject({
+        code: 'unsupported_parameter',
+      });
+    }
+  });
+
+  test('is refused when an input is missing', async () => {
+    const config = parseConfig('model: nowhere\ndata: { train: rows.jsonl }', 'run.yaml');
+    await expect(resolveConfig(config, folder)).rejects.toMatchObject({ code: 'file_not_found' });
+  });
+
+  test('reads memory limits', () => {
+    expect(resolveMemoryLimit('1.5GiB')).toBe(1.5 * 2 ** 30);
+    expect(resolveMemoryLimit('2 GB')).toBe(2e9);
+    expect(resolveMemoryLimit(123)).toBe(123);
+    expect(resolveMemoryLimit('auto')).toBeGreaterThan(2 ** 28);
+  });
+});

@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CorralError, type DataReport } from '@corral/contracts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type CheckDataOptions, checkData, requireUsable } from './check-data.ts';
+import { createChatTemplate } from './chat-template.ts';
+import type { Encoder } from './encode.ts';
+import { type Line, readLines } from './line-reader.ts';
+import { byteLevelTokenizer } from './tokenizer.fake.ts';
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'corral-data-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const tokenizer = byteLevelTokenizer();
+const encoder: Encoder = {
+  tokenizer,
+  template: createChatTemplate(null, tokenizer, 'test'),
+  lossOn: 'assistant',
+  contextLength: 64,
+};
+const good = '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}';
+
+const check = (
+  content: string | Uint8Array,
+  { name = 'data.jsonl', ...options }: CheckDataOptions & { name?: string } = {},
+): Promise<DataReport> => {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return checkData(path, encoder, options);
+};
+const message = (role: string, content: unknown, more = {}) => ({ role, content, ...more });
+const row = (...messages: unknown[]): string => JSON.stringify({ messages });
+
+describe('a row that cannot be used is named with reason and fix:', () => {
+  test.each([
+    ['not JSON', '{"messages": [', /not JSON/],
+    ['an array', '[1, 2]', /not an object/],
+    ['unknown keys', '{"foo": 1}', /no known format has the keys \{foo\}/],
+    ['messages no list', '{"messages": 3}', /"messages" is not a list/],
+    ['no messages', '{"messages": []}', /there are no messages/],
+    ['no assistant', row(message('user', 'a')), /no assistant message/],
+    [
+      'last not assistant',
+      row(message('user', 'a'), message('assistant', 'b'), message('user', 'c')),
+      /the last message is from "user"/,
+    ],
+    ['empty content', row(message('user', ' '), message('assistant', 'b')), /empty content/],
+    ['null content', row(message('user', null), message('assistant', 'b')), /null, not text/],
+    ['number content', row(message('user', 7), message('assistant', 'b')), /is 7, not text/],
+    ['unknown role', row(message('robot', 'a'), message('assistant', 'b')), /role "robot"/],
+    ['inherited role', row(message('constructor', 'a')), /role "constructor"/],
+    ['missing role', row({ content: 'a' }), /has no role/],
+    ['message no object', row('hello'), /messages\[0\] is not an object/],
+    ['assistant first', row(message('assistant', 'b')), /before any user message/],
+    [
+      'late system',
+      row(message('user', 'a'), message('system', 's'), message('assistant', 'b')),
+      /messages\[1\] is a system message/,
+    ],
+    [
+      'stray tool',
+      row(message('user', 'a'), message('tool', 't'), message('assistant', 'b')),
+      /without a tool call/,
+    ],
+    [
+      'weight of wrong type',
+      row(message('user', 'a'), message('assistant', 'b', { weight: 'x' })),
+      /weight is "x"/,
+    ],
+    [
+      'all weights 0',
+      row(message('user', 'a'), message('assistant', 'b', { weight: 0 })),
+      /every assistant message has weight 0/,
+    ],
+    [
+      'too long',
+      row(message('user', 'x'.repeat(99)), message('assistant', 'b')),
+      /\d+ tokens do not fit context_length 64/,
+    ],
+    ['an image', row(message('user', [{ type: 'image_url' }])), /part that is not text/],
+    ['an empty completion', '{"prompt": "a", "completion": ""}', /"completion" is empty/],
+    ['no output', '{"instruction": "a"}', /"output" is missing/],
+    ['an odd speaker', '{"conversations": [{"from": "cat", "value": "x"}]}', /from is "cat"/],
+    ['a preference pair', '{"chosen": "a", "rejected": "b"}', /need method dpo/],
+    ['no text', '{"text": 5}', /"text" is 5/],
+  ])('%s', async (_name, line, reason) => {
+    const report = await check(`${line}\n`);
+    expect(report).toMatchObject({ rows: 1, error_count: 1, examples: 0 });
+    expect(report.errors[0]?.row).toBe(1);
+    expect(report.errors[0]?.reason).toMatch(reason);
+    expect(report.errors[0]?.fix).not.toBe('');
+  });
+
+  test('bytes that are not UTF-8', async () => {
+    const report = await check(
+      Buffer.concat([Buffer.from(`${good}\n`), Buffer.from([0xff, 0x0a])]),
+    );
+    expect(report.errors).toEqual([
+      { row: 2, reason: 'not valid UTF-8', fix: 'save the file as UTF-8' },
+    ]);
+  });
+
+  test('an empty line between rows', async () => {
+    const report = await check(`${good}\n\n${good}\n\n\n`);
+    expect(report).toMatchObject({ rows: 3, examples: 2, error_count: 1 });
+    expect(report.errors[0]).toMatchObject({ row: 2, reason: 'the line is empty' });
+  });
+});
+
+describe('a data set', () => {
+  test('is reported with all its errors, the first twenty in full', async () => {
+    const report = await check(`${good}\n${'{}\n'.repeat(30)}`);
+    expect(report).toMatchObject({ rows: 31, examples: 1, error_count: 30 });
+    expect(report.errors.map((error) => error.row)).toEqual(
+      Array.from({ length: 20 }, (_, index) => index + 2),
+    );
+    try {
+      requireUsable(report);
+      expect.unreachable();
+    } catch (error) {
+      if (!CorralError.isInstance(error)) throw error;
+      expect(error.code).toBe('data_invalid');
+      expect(error.message).toContain('30 of 31 rows');
+      expect(error.message).toContain('row 2: "messages" is missing');
+      expect(error.message).toContain('... and 10 more');
+      expect(error.details).toMatchObject({ error_count: 30, rows: 31 });
+    }
+  });
+
+  test('without rows is empty', async () => {
+    const report = await check('\n\n');
+    expect(report).toMatchObject({ rows: 0, examples: 0 });
+    expect(() => {
+      requireUsable(report);
+    }).toThrow('has no examples');
+  });
+
+  test('may have CRLF, a byte-order mark and no last newline', async () => {
+    const report = await check(`\uFEFF${good}\r\n${good}`);
+    expect(report).toMatchObject({ rows: 2, examples: 2, error_count: 0, format: 'chat' });
+  });
+
+  test('is found to be of its format', async () => {
+    const rows = {
+      completion: '{"prompt": "a", "completion": "b"}',
+      alpaca: '{"instruction": "a", "input": "c", "output": "b"}',
+      sharegpt:
+        '{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}',
+      text: '{"text": "a b c"}',
+    };
+    for (const [format, line] of Object.entries(rows)) {
+      expect(await check(line)).toMatchObject({ format, examples: 1, error_count: 0 });
+    }
+    const plain = await check('one\ntwo\n', { name: 'data.txt' });
+    expect(plain).toMatchObject({ format: 'text', rows: 1, examples: 1 });
+  });
+
+  test('counts tokens and shows what is learned', async () => {
+    const report = await check(`${good}\n${good}\n`, { preview: 1 });
+    expect(report.tokens).toMatchObject({ total: 44, mean: 22, max: 22, p95: 22 });
+    expect(report.loss_tokens).toBe(4);
+    expect(report.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(report.preview).toEqual([
+      {
+        row: 1,
+        segments: [
+          { text: '<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n', loss: false },
+          { text: 'b<|im_end|>', loss: true },
+          { text: '\n', loss: false },
+        ],
+      },
+    ]);
+  });
+
+  test('that is missing has a code', async () => {
+    await expect(checkData(join(folder, 'nowhere'), encoder)).rejects.toMatchObject({
+      code: 'file_not_found',
+    });
+  });
+});
+
+describe('lines', () => {
+  test('beyond the limit are refused without being kept', async () => {
+    const path = join(folder, 'long.jsonl');
+    writeFileSync(path, `${'x'.repeat(50)}\nshort\n`);
+    const lines: Line[] = [];
+    for await (const line of readLines(path, { maxBytes: 10 })) lines.push(line);
+    expect(lines[0]?.problem?.reason).toBe('the line has 50 bytes; the limit is 10');
+    expect(lines[1]).toEqual({ row: 2, text: 'short' });
+  });
+});
