@@ -1,10 +1,12 @@
-// What compose.ts hands to features, each of which takes the few it needs (`Pick<Platform, 'db' | …>`).
+// What every feature may be built from, each taking the few it needs (`Pick<Platform, 'db' | …>`).
 import type { FastifyBaseLogger } from 'fastify';
 import type { ArtifactStore } from './artifacts/artifact-store.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { Config } from './config.ts';
 import type { Database, Db } from './db/database.ts';
 import type { HomePaths } from './home.ts';
+import type { Metrics } from './http/metrics.ts';
+import type { SseStreams } from './http/sse.ts';
 import type { JobQueue } from './jobs/queue.ts';
 
 export interface Platform {
@@ -15,5 +17,7 @@ export interface Platform {
   readonly audit: AuditLog;
   readonly artifacts: ArtifactStore;
   readonly queue: JobQueue;
+  readonly metrics: Metrics;
+  readonly streams: SseStreams;
   readonly log: FastifyBaseLogger;
 }

@@ -1,7 +1,8 @@
 // The shape of the whole database, as types. Each feature adds its own tables from its `*-tables.ts` by
 // module augmentation, so this file knows none of them and a feature's folder can be deleted:
 //   declare module '../../db/tables.ts' { interface Tables { files: FilesTable } }
-import type { ColumnType, Migration } from 'kysely';
+import type { ColumnType } from 'kysely';
+import type { Migration } from 'kysely/migration';
 
 // oxlint-disable-next-line typescript/no-empty-interface -- filled by the features through augmentation
 export interface Tables {}

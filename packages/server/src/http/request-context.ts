@@ -11,6 +11,8 @@ export interface RequestContext {
   readonly requestId: string;
   readonly actor: Actor;
   readonly projectId: string;
+  /** The project is that of whoever runs this server. With scope `admin`: sees other projects' too. */
+  readonly operator: boolean;
   readonly scopes: ReadonlySet<KeyScope>;
 }
 

@@ -1,14 +1,16 @@
-// Server-sent events on a hijacked reply: bounded queue, drain and close handled, an error event before
-// any early end. Fastify's own reply is bypassed because a web stream costs eight times as much an event.
+// Server-sent events on a hijacked reply. Bounded: a sender waits while the client reads slowly. Whoever
+// waits is let go when the client leaves (`close` of the response: `close` of the request comes when its
+// body has been read). A failure is sent as an error event before the end, never a silent cut. Fastify's
+// own stream reply is not used: a web stream costs eight times as much an event.
+import { CorralError, toErrorBody } from '@corral/contracts';
 import type { FastifyReply } from 'fastify';
-import type { CorralError } from '@corral/contracts';
 
 export interface SseStream {
   /** True once the client has gone or the stream has ended. */
   readonly closed: boolean;
   /** Aborted when the client goes away or the server shuts down. */
   readonly signal: AbortSignal;
-  /** One `data:` event of JSON. Waits while the client reads slowly; rejects nothing when it has gone. */
+  /** One `data:` event of JSON. Waits while the client reads slowly; does nothing when it has gone. */
   send(value: unknown): Promise<void>;
   /** An OpenAI-shaped error event, then the end. */
   fail(error: CorralError): Promise<void>;
@@ -16,6 +18,97 @@ export interface SseStream {
   done(): Promise<void>;
 }
 
-export function openSse(_reply: FastifyReply): SseStream {
-  throw new Error('to come');
+/** Bytes a client may be behind before its sender waits. */
+const maxBufferedBytes = 256 * 1024;
+
+/** All open streams of a server, so that a shutdown can end them with a word. */
+export class SseStreams {
+  readonly #open = new Set<{ stop: (error: CorralError) => void; ended: Promise<void> }>();
+  #stopped = false;
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Takes over the reply: sends the status line and headers at once. */
+  open(reply: FastifyReply): SseStream {
+    reply.hijack();
+    const { raw, request } = reply;
+    const left = new AbortController();
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    raw.writeHead(200, {
+      ...headersOf(reply),
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      connection: 'keep-alive',
+      'x-accel-buffering': 'no',
+      'x-request-id': request.id,
+    });
+    const entry = {
+      stop: (error: CorralError) => {
+        left.abort(error);
+        void stream.fail(error);
+      },
+      ended,
+    };
+    this.#open.add(entry);
+    const leave = (): void => {
+      this.#open.delete(entry);
+      left.abort(new CorralError('cancelled'));
+      end();
+    };
+    raw.once('close', leave);
+    raw.once('error', leave);
+
+    const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
+    const write = async (text: string): Promise<void> => {
+      if (isClosed()) return;
+      raw.write(text);
+      if (raw.writableLength > maxBufferedBytes) await drained();
+    };
+    const drained = (): Promise<void> =>
+      new Promise((resolve) => {
+        const finish = (): void => {
+          raw.off('drain', finish);
+          raw.off('close', finish);
+          resolve();
+        };
+        raw.on('drain', finish);
+        raw.on('close', finish);
+      });
+    const close = async (last: string): Promise<void> => {
+      if (isClosed()) return;
+      raw.end(last);
+      await ended;
+    };
+    const stream: SseStream = {
+      get closed() {
+        return isClosed();
+      },
+      signal: left.signal,
+      send: (value) => write(`data: ${JSON.stringify(value)}\n\n`),
+      fail: (error) => close(`data: ${JSON.stringify(toErrorBody(error, String(request.id)))}\n\n`),
+      done: () => close('data: [DONE]\n\n'),
+    };
+    if (this.#stopped) entry.stop(shuttingDown());
+    return stream;
+  }
+
+  /** Ends every stream with an error event and waits until the sockets have taken it. Idempotent. */
+  async closeAll(): Promise<void> {
+    this.#stopped = true;
+    const open = [...this.#open];
+    for (const { stop } of open) stop(shuttingDown());
+    await Promise.all(open.map(({ ended }) => ended));
+  }
 }
+
+const shuttingDown = (): CorralError =>
+  new CorralError('overloaded', { params: { reason: 'the server is shutting down' } });
+
+const headersOf = (reply: FastifyReply): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(reply.getHeaders()).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : String(value)]],
+    ),
+  );

@@ -1,23 +1,94 @@
 // Durable work, on pg-boss: the only file that knows it. Enqueueing takes the caller's transaction, so
-// that a job exists if and only if the state change that wants it does.
-import type { Tx } from '../db/database.ts';
+// that a job exists if and only if the state change that wants it does. A job only says "look at this";
+// the truth is in the feature's own rows, so a job that runs twice does no harm.
+import { PgBoss, fromKysely } from 'pg-boss';
+import type { Database, Tx } from '../db/database.ts';
+
+export type JobPayload = Readonly<Record<string, string>>;
 
 export interface QueueDefinition {
   readonly name: string;
   /** Handlers at a time in this process. */
   readonly concurrency: number;
-  readonly handle: (
-    payload: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ) => Promise<void>;
+  /** Throwing hands the job back for another try. The signal aborts when the server stops. */
+  readonly handle: (payload: JobPayload, signal: AbortSignal) => Promise<void>;
 }
 
 export interface JobQueue {
   /** Commits with the transaction. */
-  enqueue(tx: Tx, queue: string, payload: Readonly<Record<string, string>>): Promise<void>;
-  /** Starts to work off one queue. */
-  work(definition: QueueDefinition): Promise<void>;
+  enqueue(tx: Tx, queue: string, payload: JobPayload): Promise<void>;
+  /** Before `start`: which queues this process works off. */
+  define(definition: QueueDefinition): void;
+  /** Before the first enqueue. Creates the queue's tables and queues, starts no handler. */
+  prepare(): Promise<void>;
   start(): Promise<void>;
-  /** Waits for running handlers for `graceSeconds`, aborting their signals first. Idempotent. */
+  /** Aborts the signals of running handlers and waits for them. Idempotent. */
   close(): Promise<void>;
+}
+
+/** pg-boss allows 24 hours a job; work that may last longer hands itself on (see the training runner). */
+const expireInSeconds = 24 * 3600;
+/** A job of a killed server is given out again after this; features need not wait for it. */
+const heartbeatSeconds = 60;
+const retryLimit = 5;
+const closeSeconds = 30;
+
+export function createJobQueue(options: {
+  database: Database;
+  onError: (error: Error) => void;
+}): JobQueue {
+  const { database, onError } = options;
+  const boss = new PgBoss({
+    db: { executeSql: (text, values) => database.sql.executeSql(text, values) },
+    schema: database.schema === 'public' ? 'corral_jobs' : `${database.schema}_jobs`,
+    backend: database.kind === 'pglite' ? 'pglite' : 'postgres',
+    schedule: false,
+    monitorVacuum: false,
+  });
+  boss.on('error', onError);
+  const definitions = new Map<string, QueueDefinition>();
+  const stopping = new AbortController();
+  let preparing: Promise<void> | null = null;
+  let closing: Promise<void> | null = null;
+
+  const prepare = async (): Promise<void> => {
+    await boss.start();
+    for (const name of definitions.keys())
+      await boss.createQueue(name, {
+        policy: 'standard',
+        expireInSeconds,
+        heartbeatSeconds,
+        retryLimit,
+        retryDelay: 1,
+        retryBackoff: true,
+      });
+  };
+
+  return {
+    define: (definition) => void definitions.set(definition.name, definition),
+    prepare: () => (preparing ??= prepare()),
+    async start() {
+      await this.prepare();
+      for (const { name, concurrency, handle } of definitions.values())
+        await boss.work<JobPayload>(
+          name,
+          { localConcurrency: concurrency, pollingIntervalSeconds: 0.5 },
+          async (jobs) => {
+            for (const job of jobs) await handle(job.data, stopping.signal);
+          },
+        );
+    },
+    async enqueue(tx, queue, payload) {
+      await this.prepare();
+      await boss.send(queue, payload, { db: fromKysely(tx) });
+    },
+    close: () => {
+      stopping.abort();
+      closing ??=
+        preparing === null
+          ? Promise.resolve()
+          : boss.stop({ graceful: true, timeout: closeSeconds * 1000, close: false });
+      return closing;
+    },
+  };
 }

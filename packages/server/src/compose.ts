@@ -1,0 +1,69 @@
+// The object graph: every service is made here, from the ones above it, and nowhere else. No logic.
+import type { CheckpointSigner } from '@corral/evidence';
+import type { FastifyBaseLogger } from 'fastify';
+import { createArtifactStore } from './artifacts/artifact-store.ts';
+import type { Config } from './config.ts';
+import type { Database } from './db/database.ts';
+import { createAccessFeature, type AccessService } from './features/access/index.ts';
+import { createEvidenceFeature } from './features/evidence/index.ts';
+import { createStatusFeature } from './features/status/index.ts';
+import { homePaths } from './home.ts';
+import type { Feature } from './http/feature.ts';
+import { createMetrics } from './http/metrics.ts';
+import { SseStreams } from './http/sse.ts';
+import { createJobQueue } from './jobs/queue.ts';
+import type { Platform } from './platform.ts';
+
+export interface Composition {
+  readonly platform: Platform;
+  readonly access: AccessService;
+  readonly setReady: (ready: boolean) => void;
+  /** In the order in which they start; they close in reverse. */
+  readonly features: readonly Feature[];
+}
+
+export interface ComposeOptions {
+  readonly config: Config;
+  readonly database: Database;
+  readonly signer: CheckpointSigner;
+  readonly log: FastifyBaseLogger;
+}
+
+export function compose({ config, database, signer, log }: ComposeOptions): Composition {
+  const home = homePaths(config.home);
+  const { db } = database;
+  const metrics = createMetrics();
+  const streams = new SseStreams();
+  metrics.gauge('corral_streams_open', 'Answers being streamed.', () => streams.size);
+  const evidence = createEvidenceFeature({ db, signer });
+  const platform: Platform = {
+    config,
+    home,
+    database,
+    db,
+    audit: evidence.service,
+    artifacts: createArtifactStore(home.artifacts),
+    queue: createJobQueue({
+      database,
+      onError: (error) => log.error({ err: error }, 'The job queue reported an error.'),
+    }),
+    metrics,
+    streams,
+    log,
+  };
+  const access = createAccessFeature(platform);
+  const status = createStatusFeature({
+    database,
+    home: home.root,
+    metrics,
+    engines: () => [],
+    jobs: async () => ({ queued: 0, running: 0 }),
+    evidenceSize: () => evidence.service.size(),
+  });
+  return {
+    platform,
+    access: access.service,
+    setReady: status.setReady,
+    features: [evidence, access, status],
+  };
+}

@@ -1,0 +1,102 @@
+// Whatever goes wrong leaves as OpenAI's error body with a stable code. Foreseen errors say what to do;
+// everything else is a defect: logged whole, shown only as a request id.
+import { CorralError, toErrorBody } from '@corral/contracts';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+
+/** Call on the root instance. */
+export function registerErrorHandling(app: FastifyInstance, bodyLimit: number): void {
+  app.setErrorHandler((thrown: FastifyError | Error, request, reply) => {
+    const error = toCorralError(thrown, request, bodyLimit);
+    if (error.status >= 500)
+      request.log.error({ err: thrown, code: error.code }, 'The request failed.');
+    return sendError(reply, error, request.id);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    sendError(
+      reply,
+      new CorralError('route_not_found', {
+        params: { method: request.method, path: request.url.split('?')[0] ?? '' },
+      }),
+      request.id,
+    ),
+  );
+}
+
+function sendError(reply: FastifyReply, error: CorralError, requestId: string): FastifyReply {
+  if (error.status === 429 || error.status === 503) {
+    const seconds = error.details?.['retry_after_seconds'];
+    void reply.header('retry-after', String(typeof seconds === 'number' ? Math.ceil(seconds) : 1));
+  }
+  if (error.status === 401) void reply.header('www-authenticate', 'Bearer');
+  // The route's own response schemas describe its success; an error has its own shape.
+  return reply
+    .status(error.status)
+    .type('application/json; charset=utf-8')
+    .serializer((body: unknown) => JSON.stringify(body))
+    .send(toErrorBody(error, requestId));
+}
+
+/** What a thrown value means to the person who sent the request. */
+export function toCorralError(
+  thrown: unknown,
+  request: Pick<FastifyRequest, 'id' | 'headers'>,
+  bodyLimit: number,
+): CorralError {
+  if (CorralError.isInstance(thrown)) return thrown;
+  if (hasZodFastifySchemaValidationErrors(thrown)) return fromValidation(thrown.validation);
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  const refuse = (reason: string): CorralError =>
+    new CorralError('invalid_request', { params: { reason }, cause: thrown });
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new CorralError('payload_too_large', {
+      params: { bytes: request.headers['content-length'] ?? 'too many', limit: bodyLimit },
+    });
+  if (code === 'FST_ERR_CTP_INVALID_JSON_BODY' || thrown instanceof SyntaxError)
+    return refuse(`The body is not valid JSON: ${thrown instanceof Error ? thrown.message : ''}`);
+  if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return refuse('The body is empty; JSON is expected.');
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return refuse(`The content type "${request.headers['content-type'] ?? ''}" is not accepted.`);
+  if (isDatabaseGone(thrown, code))
+    return new CorralError('database_unreachable', {
+      params: { reason: code },
+      cause: thrown,
+    });
+  const status =
+    thrown instanceof Error && 'statusCode' in thrown ? Number(thrown.statusCode) : 500;
+  if (status >= 400 && status < 500 && thrown instanceof Error) return refuse(thrown.message);
+  return new CorralError('internal_error', { params: { request_id: request.id }, cause: thrown });
+}
+
+/** The socket refused or gone, or Postgres starting, stopping or crashed (SQLSTATE class 57P). */
+const isDatabaseGone = (thrown: unknown, code: string): boolean =>
+  code.startsWith('57P0') ||
+  (thrown instanceof Error && 'syscall' in thrown && thrown.syscall === 'connect');
+
+interface ValidationIssue {
+  readonly instancePath: string;
+  readonly message?: string | undefined;
+}
+
+/** Names the field at fault: OpenAI's `param`, dotted, array positions in brackets. */
+function fromValidation(issues: readonly ValidationIssue[]): CorralError {
+  const named = issues.map(({ instancePath, message }) => ({
+    field: fieldName(instancePath),
+    message: message ?? 'is not valid',
+  }));
+  const reason = named
+    .slice(0, 5)
+    .map(({ field, message }) => (field === '' ? message : `"${field}": ${message}`))
+    .join('; ');
+  return new CorralError('invalid_request', {
+    params: { reason: reason || 'The request is not valid.' },
+    param: named[0]?.field === undefined || named[0].field === '' ? null : named[0].field,
+  });
+}
+
+const fieldName = (pointer: string): string =>
+  pointer
+    .split('/')
+    .filter((part) => part !== '')
+    .map((part, index) => (/^\d+$/.test(part) ? `[${part}]` : index === 0 ? part : `.${part}`))
+    .join('');
