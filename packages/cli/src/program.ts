@@ -104,7 +104,10 @@ export function buildProgram(options: ProgramOptions): { program: Command; outco
       getErrHelpWidth: () => Math.min(100, io.columns()),
       getOutHelpWidth: () => Math.min(100, io.columns()),
     })
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({
+      subcommandTerm: (command) =>
+        [command.name(), ...command.registeredArguments.map(({ name }) => name())].join(' '),
+    })
     .addHelpText(
       'after',
       '\nStart with "corral quickstart". Each command explains itself: "corral COMMAND --help".',

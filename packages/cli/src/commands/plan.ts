@@ -1,0 +1,52 @@
+// `corral plan`: memory, disk and time of a run before it starts. The trainer answers alone.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CorralError, type RunConfigInput, type RunPlan } from '@corral/contracts';
+import type { CommandSpec, Input } from '../command-spec.ts';
+import { readConfigFile } from '../config-file.ts';
+import { show, type Context } from '../context.ts';
+import { formatBytes, formatCount, formatFields, formatSeconds } from '../format.ts';
+import { requireLocalModel } from '../local-models.ts';
+import { askTrainer } from '../trainer-process.ts';
+
+async function plan(context: Context, input: Input): Promise<void> {
+  const model = requireLocalModel(input.arg(0));
+  const train = resolve(input.requiredText('data'));
+  if (!existsSync(train)) throw new CorralError('file_not_found', { params: { path: train } });
+  const configPath = input.text('config');
+  const sections = configPath === undefined ? {} : await readConfigFile(configPath);
+  const data = { ...(sections['data'] as Partial<RunConfigInput['data']> | undefined), train };
+  const found = await askTrainer<RunPlan>(context, 'plan', { ...sections, model, data });
+  const text = formatFields(
+    [
+      ['method', found.method],
+      [
+        'parameters',
+        `${formatCount(found.trainable_parameters)} trainable of ${formatCount(found.base_parameters)}`,
+      ],
+      ['steps', formatCount(found.total_steps)],
+      ['tokens', formatCount(found.tokens)],
+      ['peak memory', `about ${formatBytes(found.peak_memory_bytes)}`],
+      ['disk', `about ${formatBytes(found.disk_bytes)}`],
+      ['time', `about ${formatSeconds(found.seconds)} on this machine`],
+    ],
+    context.io.colors.dim,
+  );
+  show(context, found, text);
+}
+
+export const planCommand: CommandSpec = {
+  name: 'plan',
+  summary: 'say what a training run will need, before it starts',
+  args: [{ name: 'BASE', description: 'a GGUF file, a folder of safetensors, or "rehearsal"' }],
+  options: [
+    { flags: '--data FILE', description: 'training examples', required: true },
+    { flags: '--config FILE', description: 'sections of a run configuration (YAML)' },
+  ],
+  examples: [
+    { command: 'corral plan ./model.gguf --data train.jsonl', says: 'memory, disk, time' },
+    { command: 'corral plan rehearsal --data train.jsonl --json', says: 'for a script' },
+  ],
+  failure: 'The plan could not be made.',
+  run: plan,
+};

@@ -1,0 +1,107 @@
+// The trainer as a child process of the command line: a configuration in, JSON lines out. Works without
+// a server. Knows the trainer's protocol (contracts: run events, exit codes) and nothing of its inside.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import {
+  CorralError,
+  fromErrorPayload,
+  trainerExitCodes,
+  type ErrorPayload,
+  type RunConfigInput,
+} from '@corral/contracts';
+import type { Context } from './context.ts';
+import { CommandError } from './failures.ts';
+
+const worker = (): string => fileURLToPath(import.meta.resolve('@corral/trainer/worker'));
+// A run writes a checkpoint when it is asked to end: it may take a while on a slow disk.
+const graceMs = 20_000;
+const keptErrorLines = 20;
+
+interface FailedLine {
+  readonly type: 'failed';
+  readonly error: ErrorPayload;
+}
+const isFailed = (line: unknown): line is FailedLine =>
+  typeof line === 'object' && line !== null && 'type' in line && line.type === 'failed';
+
+/**
+ * Runs the trainer's worker. `onLine` sees every object it prints; its words on stderr are kept for the
+ * case that it dies without saying why. @returns the exit code. @throws the CorralError it reported.
+ */
+export async function runTrainer(
+  context: Pick<Context, 'children' | 'signal'>,
+  args: readonly string[],
+  onLine: (line: unknown) => void,
+): Promise<number> {
+  const child = context.children.spawn(process.execPath, [worker(), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    graceMs,
+  });
+  const { stdout, stderr } = child.process;
+  if (stdout === null || stderr === null) throw new Error('the trainer has no pipes');
+  const stop = () => void child.close();
+  context.signal.addEventListener('abort', stop, { once: true });
+  if (context.signal.aborted) stop();
+  const lastWords: string[] = [];
+  createInterface({ input: stderr }).on('line', (line) => {
+    lastWords.push(line);
+    if (lastWords.length > keptErrorLines) lastWords.shift();
+  });
+  let failed: ErrorPayload | null = null;
+  for await (const text of createInterface({ input: stdout })) {
+    const line = parseLine(text);
+    if (isFailed(line)) failed = line.error;
+    if (line !== undefined) onLine(line);
+  }
+  const { code, signal } = await child.exited;
+  context.signal.removeEventListener('abort', stop);
+  if (context.signal.aborted) throw new CorralError('cancelled');
+  if (failed) throw fromErrorPayload(failed);
+  if (signal !== null || code === null) {
+    const how = signal === null ? 'could not be started' : `was ended by ${signal}`;
+    throw new CorralError('training_failed', {
+      params: { reason: `the trainer ${how}`, job: '-' },
+    });
+  }
+  if (code === trainerExitCodes.misuse) {
+    throw new CommandError(
+      lastWords.join('\n') || 'The trainer refused its arguments.',
+      'Check the configuration.',
+    );
+  }
+  return code;
+}
+
+function parseLine(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A native library may print a line of its own; it is not ours to understand.
+    return undefined;
+  }
+}
+
+/** Asks one question (`check`, `preview`, `plan`) about a configuration. @returns the answer's object. */
+export async function askTrainer<T>(
+  context: Pick<Context, 'children' | 'signal'>,
+  question: 'check' | 'preview' | 'plan',
+  config: RunConfigInput,
+  extra: readonly string[] = [],
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'corral-'));
+  try {
+    const path = join(folder, 'config.json');
+    await writeFile(path, JSON.stringify(config));
+    let answer: T | undefined;
+    await runTrainer(context, [question, '--config', path, ...extra], (line) => {
+      answer ??= line as T;
+    });
+    if (answer !== undefined) return answer;
+    throw new CommandError(`The trainer gave no answer to "${question}".`, 'Run "corral doctor".');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
