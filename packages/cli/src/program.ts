@@ -106,7 +106,9 @@ export function buildProgram(options: ProgramOptions): { program: Command; outco
     })
     .configureHelp({
       subcommandTerm: (command) =>
-        [command.name(), ...command.registeredArguments.map(({ name }) => name())].join(' '),
+        [command.name(), ...command.registeredArguments.map((argument) => argument.name())].join(
+          ' ',
+        ),
     })
     .addHelpText(
       'after',
