@@ -18,12 +18,17 @@ export {
 export { readGguf, type GgufFile, type GgufTensorInfo } from './gguf-reader.ts';
 export { validateModelHeader } from './gguf-validate.ts';
 export { writeGguf, type GgufTensorToWrite, type GgufToWrite } from './gguf-writer.ts';
+export { expectedTensors } from './expected-tensors.ts';
+export { modelConfigToGguf } from './model-config-gguf.ts';
+export { modelConfigFromJson, modelConfigToJson } from './model-config-json.ts';
 export {
-  readModelConfig,
+  permutesQk,
   type Architecture,
   type ModelConfig,
   type RopeScaling,
 } from './model-config.ts';
+export { readModelConfig } from './read-model-config.ts';
+export { ropeFrequencies } from './rope-frequencies.ts';
 export { openModelWeights, type ModelTensor, type ModelWeights } from './model-weights.ts';
 export { permuteQk, unpermuteQk } from './permute-qk.ts';
 export { quantise, type QuantisableType } from './quantise.ts';

@@ -1,0 +1,136 @@
+// ModelConfig from and to Hugging Face's config.json, in the forms of transformers 4 (rope_theta,
+// rope_scaling, torch_dtype) and 5 (rope_parameters, dtype). What the decoder does not do is refused by name.
+import { FormatError } from './format-error.ts';
+import {
+  architectures,
+  checkModelConfig,
+  type Architecture,
+  type ModelConfig,
+  type RopeScaling,
+} from './model-config.ts';
+import { isJsonObject, type JsonObject } from './strict-json.ts';
+
+const unsupported = (reason: string): FormatError =>
+  new FormatError(reason, { code: 'model_unsupported' });
+
+function numberAt(json: JsonObject, key: string, fallback?: number): number {
+  const value = json[key] ?? fallback;
+  if (typeof value !== 'number')
+    throw new FormatError(`"${key}" of config.json is ${JSON.stringify(value)}, not a number`);
+  return value;
+}
+
+/** A token id; of several the first, none when negative or absent. */
+function tokenId(value: unknown): number | null {
+  const first: unknown = Array.isArray(value) ? value[0] : value;
+  return typeof first === 'number' && Number.isInteger(first) && first >= 0 ? first : null;
+}
+
+function readArchitecture(json: JsonObject): Architecture {
+  const found = architectures.find((name) => name === json['model_type']);
+  if (found === undefined)
+    throw unsupported(
+      `the architecture ${JSON.stringify(json['model_type'])} is not supported; ${architectures.join(', ')} are`,
+    );
+  return found;
+}
+
+/** Version 5 keeps everything in `rope_parameters` (per layer type for some models), 4 in two keys. */
+function ropeObject(json: JsonObject): JsonObject {
+  const parameters = json['rope_parameters'];
+  if (!isJsonObject(parameters)) {
+    const scaling = json['rope_scaling'];
+    return { ...(isJsonObject(scaling) ? scaling : {}), rope_theta: json['rope_theta'] };
+  }
+  const full = parameters['full_attention'];
+  const flat = isJsonObject(full) ? full : parameters;
+  return { ...flat, rope_theta: flat['rope_theta'] ?? json['rope_theta'] };
+}
+
+function readScaling(rope: JsonObject, longest: number): RopeScaling | null {
+  const type = rope['rope_type'] ?? rope['type'] ?? 'default';
+  if (type === 'default') return null;
+  if (type === 'linear') return { type, factor: numberAt(rope, 'factor') };
+  if (type === 'llama3')
+    return {
+      type,
+      factor: numberAt(rope, 'factor'),
+      low_freq_factor: numberAt(rope, 'low_freq_factor'),
+      high_freq_factor: numberAt(rope, 'high_freq_factor'),
+      original_max_position_embeddings: numberAt(rope, 'original_max_position_embeddings', longest),
+    };
+  throw unsupported(`rope scaling ${JSON.stringify(type)} is not supported; linear and llama3 are`);
+}
+
+function readSlidingWindow(json: JsonObject): number | null {
+  if (json['use_sliding_window'] === false) return null;
+  const value = json['sliding_window'];
+  return typeof value === 'number' && value > 0 ? value : null;
+}
+
+/** Reads config.json. FormatError `model_unsupported` for what the Llama family's decoder does not do. */
+export function modelConfigFromJson(value: unknown): ModelConfig {
+  if (!isJsonObject(value)) throw new FormatError('config.json is no object');
+  const json = value;
+  const architecture = readArchitecture(json);
+  const activation = json['hidden_act'] ?? 'silu';
+  if (activation !== 'silu' && activation !== 'swish')
+    throw unsupported(`the activation ${JSON.stringify(activation)} is not supported; silu is`);
+  if (json['mlp_bias'] === true) throw unsupported('biases in the feed-forward layers');
+  const hidden = numberAt(json, 'hidden_size');
+  const heads = numberAt(json, 'num_attention_heads');
+  const longest = numberAt(json, 'max_position_embeddings', 2048);
+  const rope = ropeObject(json);
+  return checkModelConfig({
+    architecture,
+    vocab_size: numberAt(json, 'vocab_size'),
+    hidden_size: hidden,
+    intermediate_size: numberAt(json, 'intermediate_size'),
+    num_hidden_layers: numberAt(json, 'num_hidden_layers'),
+    num_attention_heads: heads,
+    num_key_value_heads: numberAt(json, 'num_key_value_heads', heads),
+    head_dim: numberAt(json, 'head_dim', hidden / heads),
+    rms_norm_eps: numberAt(json, 'rms_norm_eps', 1e-6),
+    rope_theta: numberAt(rope, 'rope_theta', 10_000),
+    rope_scaling: readScaling(rope, longest),
+    max_position_embeddings: longest,
+    tie_word_embeddings: json['tie_word_embeddings'] === true,
+    attention_bias: architecture === 'qwen2' || json['attention_bias'] === true,
+    qk_norm: architecture === 'qwen3',
+    sliding_window: readSlidingWindow(json),
+    bos_token_id: tokenId(json['bos_token_id']),
+    eos_token_id: tokenId(json['eos_token_id']),
+    pad_token_id: tokenId(json['pad_token_id']),
+  });
+}
+
+const classNames: Record<Architecture, string> = {
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+};
+
+function scalingToJson(scaling: RopeScaling | null): JsonObject | null {
+  if (scaling === null) return null;
+  if (scaling.type === 'factors')
+    throw unsupported('rope factors read from a GGUF cannot be written to config.json');
+  const { type, ...rest } = scaling;
+  return { rope_type: type, ...rest };
+}
+
+/** The config.json that transformers 4 and 5 read. `dtype` is that of the stored weights. */
+export function modelConfigToJson(
+  config: ModelConfig,
+  dtype: 'float32' | 'float16' | 'bfloat16',
+): JsonObject {
+  const { architecture, qk_norm: _norm, rope_scaling: scaling, ...sizes } = config;
+  return {
+    architectures: [classNames[architecture]],
+    model_type: architecture,
+    hidden_act: 'silu',
+    ...sizes,
+    rope_scaling: scalingToJson(scaling),
+    torch_dtype: dtype,
+  };
+}

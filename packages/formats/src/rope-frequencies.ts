@@ -1,0 +1,40 @@
+// The angular frequencies of rotary position embedding, with the scalings of the Llama family applied.
+// Sources: RoFormer (arXiv 2104.09864) for the base; transformers modeling_rope_utils.py for `llama3`.
+import type { ModelConfig, RopeScaling } from './model-config.ts';
+
+/** How much slower each of the head_dim / 2 frequencies of `llama3` turns; GGUF's `rope_freqs.weight`. */
+export function ropeFactors(
+  scaling: Extract<RopeScaling, { type: 'llama3' }>,
+  frequencies: readonly number[],
+): number[] {
+  const { factor, low_freq_factor: low, high_freq_factor: high } = scaling;
+  const context = scaling.original_max_position_embeddings;
+  return frequencies.map((frequency) => {
+    const wavelength = (2 * Math.PI) / frequency;
+    if (wavelength < context / high) return 1;
+    if (wavelength > context / low) return factor;
+    const smooth = (context / wavelength - low) / (high - low);
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+}
+
+/** Radians per position for each of the head_dim / 2 rotated pairs. */
+export function ropeFrequencies(
+  config: Pick<ModelConfig, 'head_dim' | 'rope_theta' | 'rope_scaling'>,
+): Float64Array<ArrayBuffer> {
+  const { head_dim: size, rope_theta: theta, rope_scaling: scaling } = config;
+  const base = Array.from({ length: size / 2 }, (_, i) => theta ** ((-2 * i) / size));
+  if (scaling === null) return Float64Array.from(base);
+  switch (scaling.type) {
+    case 'linear':
+      return Float64Array.from(base, (frequency) => frequency / scaling.factor);
+    case 'llama3': {
+      const factors = ropeFactors(scaling, base);
+      return Float64Array.from(base, (frequency, i) => frequency / (factors[i] ?? 1));
+    }
+    case 'factors':
+      return Float64Array.from(base, (frequency, i) => frequency / (scaling.factors[i] ?? 1));
+    default:
+      return scaling satisfies never;
+  }
+}
