@@ -1,6 +1,79 @@
-// Opens a model for training: reads or initialises the weights, then hands them to the architecture.
+// Opens a model for training: reads or draws the weights, then puts the parts together.
+import { readdir, stat } from 'node:fs/promises';
+import { CorralError } from '@corral/contracts';
+import type { ModelConfig } from '@corral/formats';
+import { FormatError, openModelWeights, readModelConfig } from '@corral/formats';
+import { createRuntime } from '../runtime/runtime.ts';
 import type { CausalLm, OpenCausalLmOptions } from './causal-lm.ts';
+import { initialiseAdapters, initialiseBase, loadBase } from './load-tensors.ts';
+import type { ModelTensors } from './model-tensors.ts';
+import { allocateTensors } from './model-tensors.ts';
+import { createTransformerLm } from './transformer-lm.ts';
 
-/** @throws CorralError model_unsupported, model_file_invalid, non_finite_weights, file_not_found, config_invalid */
-export const openCausalLm = (options: OpenCausalLmOptions): Promise<CausalLm> =>
-  Promise.reject(new Error(`not built yet: ${options.path}`));
+/** A folder that says what the model looks like and has no weights: training starts from scratch. */
+const isShapeOnly = async (path: string): Promise<boolean> => {
+  const info = await stat(path).catch((cause: unknown) => {
+    throw new CorralError('file_not_found', { params: { path }, cause });
+  });
+  if (!info.isDirectory()) return false;
+  const files = await readdir(path);
+  return (
+    files.includes('config.json') && !files.some((file) => /\.(safetensors|bin|pt)$/.test(file))
+  );
+};
+
+const checkConfig = (config: ModelConfig, path: string): void => {
+  const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: width } = config;
+  const refuse = (reason: string): never => {
+    throw new CorralError('model_unsupported', { params: { path, reason } });
+  };
+  if (heads % groups !== 0) refuse(`${heads} heads do not share ${groups} key/value heads evenly`);
+  if (width % 2 !== 0) refuse(`the head width ${width} is odd`);
+};
+
+/** @throws CorralError when the options and the model do not fit; FormatError from the file's reader */
+const readTensors = async (
+  options: OpenCausalLmOptions,
+): Promise<{ config: ModelConfig; tensors: ModelTensors }> => {
+  const { path, seed, onProgress } = options;
+  const lora = options.method === 'lora' ? (options.lora ?? null) : null;
+  const allocate = (config: ModelConfig): ModelTensors => {
+    checkConfig(config, path);
+    return allocateTensors(config, lora);
+  };
+  if (await isShapeOnly(path)) {
+    const config = await readModelConfig(path);
+    const tensors = allocate(config);
+    initialiseBase(tensors, seed);
+    return { config, tensors };
+  }
+  await using weights = await openModelWeights(path);
+  const tensors = allocate(weights.config);
+  await loadBase(tensors, weights, { path, onProgress });
+  return { config: weights.config, tensors };
+};
+
+/**
+ * The base in float32 (4 bytes a parameter), frozen under `lora`, trainable under `full`.
+ * @throws CorralError file_not_found, model_file_invalid, model_format_refused, model_unsupported,
+ * non_finite_weights, native_library_missing (the device), config_invalid
+ */
+export const openCausalLm = async (options: OpenCausalLmOptions): Promise<CausalLm> => {
+  const { method, lora, seed, threads, device, recompute = false } = options;
+  if (method === 'lora' && !lora) {
+    throw new CorralError('config_invalid', {
+      params: { details: 'lora: needed for method lora' },
+    });
+  }
+  const runtime = createRuntime({ device, threads });
+  try {
+    const { config, tensors } = await readTensors(options);
+    initialiseAdapters(tensors, seed);
+    const adapters = method === 'lora' ? (lora ?? null) : null;
+    return createTransformerLm({ config, tensors, lora: adapters, seed, recompute, runtime });
+  } catch (error) {
+    await runtime.close();
+    if (!FormatError.isInstance(error)) throw error;
+    throw new CorralError(error.code, { params: error.params, cause: error });
+  }
+};

@@ -1,0 +1,165 @@
+// A causal language model from its parts: embedding, decoder stack, head. Walks a batch group by group
+// of rows and adds up; the order of all sums is fixed, so equal inputs give equal bytes.
+import { CorralError } from '@corral/contracts';
+import type { ModelConfig } from '@corral/formats';
+import type { Runtime } from '../runtime/runtime.ts';
+import { rowGroups } from './batch-layout.ts';
+import type { BatchResult, CausalLm, LoraOptions, PackedBatch } from './causal-lm.ts';
+import { createDecoderStack } from './decoder-stack.ts';
+import type { HeadResult } from './lm-head.ts';
+import { createLmHead } from './lm-head.ts';
+import type { ModelTensors, StoredTensor } from './model-tensors.ts';
+import { allTensors, isAdapter, trainableParameters } from './model-tensors.ts';
+import type { Key } from './random.ts';
+import { deriveKey } from './random.ts';
+
+/** Sequences are padded to a multiple of this, so that few shapes of graphs are made. */
+const stepMultiple = 64;
+
+export interface TransformerOptions {
+  readonly config: ModelConfig;
+  readonly tensors: ModelTensors;
+  readonly lora: LoraOptions | null;
+  readonly seed: number;
+  readonly recompute: boolean;
+  readonly runtime: Runtime;
+}
+
+/** out[i] = table[tokens[i]]: tokens [M], table [V, D] → [M, D] */
+const embed = (tokens: Int32Array, { data, shape }: StoredTensor, out: Float32Array): void => {
+  const d = shape[1] ?? 0;
+  for (const [i, token] of tokens.entries()) {
+    out.set(data.subarray(token * d, (token + 1) * d), i * d);
+  }
+};
+
+/** The gradient of `embed`, added in the order of the tokens. */
+const accumulateEmbedding = (tokens: Int32Array, dx: Float32Array, table: StoredTensor): void => {
+  const { grad } = table;
+  const d = table.shape[1] ?? 0;
+  if (!grad) return;
+  for (const [i, token] of tokens.entries()) {
+    for (let j = 0; j < d; j++) {
+      const at = token * d + j;
+      grad[at] = (grad[at] ?? 0) + (dx[i * d + j] ?? 0);
+    }
+  }
+};
+
+const checkBatch = ({ rows, seqLen, tokens, targets }: PackedBatch, config: ModelConfig): void => {
+  const limit = config.vocab_size;
+  const inside = (id: number): boolean => id >= 0 && id < limit;
+  if (seqLen % stepMultiple !== 0 || tokens.length !== rows * seqLen) {
+    throw new RangeError(`a batch of ${rows} x ${seqLen} with ${tokens.length} tokens`);
+  }
+  if (!tokens.every(inside) || !targets.every(inside)) {
+    throw new RangeError(`a token id is not below the vocabulary size ${limit}`);
+  }
+};
+
+/** One example alone, padded. */
+const singleExample = (tokens: Int32Array): PackedBatch => {
+  const seqLen = Math.ceil(tokens.length / stepMultiple) * stepMultiple;
+  const padded = new Int32Array(seqLen);
+  padded.set(tokens);
+  return {
+    rows: 1,
+    seqLen,
+    tokens: padded,
+    targets: new Int32Array(seqLen),
+    weights: new Float32Array(seqLen),
+    positions: Int32Array.from({ length: seqLen }, (_, i) => i),
+    segments: Int32Array.from({ length: seqLen }, (_, i) => (i < tokens.length ? 0 : -1)),
+  };
+};
+
+const emptyResult: BatchResult = { lossSum: 0, weightSum: 0, correct: 0, scored: 0, tokens: 0 };
+
+const addGroup = (sum: BatchResult, part: HeadResult, { segments }: PackedBatch): BatchResult => ({
+  lossSum: sum.lossSum + part.lossSum,
+  weightSum: sum.weightSum + part.weightSum,
+  correct: sum.correct + part.correct,
+  scored: sum.scored + part.scored,
+  tokens: sum.tokens + segments.reduce((count, segment) => count + Number(segment >= 0), 0),
+});
+
+/** Numbers the passes of one optimiser step, so that each draws masks of its own. */
+const createPassKeys = (seed: number): ((step: number) => Key) => {
+  let current = { step: -1, pass: 0 };
+  return (step) => {
+    current = { step, pass: step === current.step ? current.pass + 1 : 0 };
+    return deriveKey(deriveKey([seed, 0], 3, 0), step, current.pass);
+  };
+};
+
+export const createTransformerLm = (options: TransformerOptions): CausalLm => {
+  const { config, tensors, lora, runtime } = options;
+  const { embedding, layers, norm, head: table } = tensors;
+  const stack = createDecoderStack({
+    ...options,
+    layers,
+    loraScale: lora ? lora.alpha / lora.rank : 0,
+    dropout: lora?.dropout ?? 0,
+  });
+  const head = createLmHead({ config, norm, table, runtime });
+  const passKey = createPassKeys(options.seed);
+  let closed = false;
+  const groupsOf = (batch: PackedBatch) => {
+    if (closed) throw new CorralError('closed', { params: { what: 'model' } });
+    checkBatch(batch, config);
+    return rowGroups(batch, config.sliding_window);
+  };
+
+  const forwardBackward: CausalLm['forwardBackward'] = async (batch, { lossScale, step }) => {
+    const key = passKey(step);
+    let sum = emptyResult;
+    for (const group of groupsOf(batch)) {
+      const { tokens, targets, weights } = group.batch;
+      embed(tokens, embedding, stack.input(group));
+      const hidden = await stack.forward(group, key);
+      const { dHidden, ...result } = await head.train({ hidden, targets, weights }, lossScale);
+      const dEmbedded = await stack.backward(group, key, dHidden);
+      accumulateEmbedding(tokens, dEmbedded, embedding);
+      sum = addGroup(sum, result, group.batch);
+    }
+    return sum;
+  };
+
+  const evaluate: CausalLm['evaluate'] = async (batch) => {
+    let sum = emptyResult;
+    for (const group of groupsOf(batch)) {
+      const { tokens, targets, weights } = group.batch;
+      embed(tokens, embedding, stack.input(group));
+      const hidden = await stack.evaluate(group);
+      sum = addGroup(sum, await head.evaluate({ hidden, targets, weights }), group.batch);
+    }
+    return sum;
+  };
+
+  const nextTokenLogits: CausalLm['nextTokenLogits'] = async (tokens, from) => {
+    const [group] = groupsOf(singleExample(tokens));
+    if (!group) return [];
+    embed(group.batch.tokens, embedding, stack.input(group));
+    const hidden = await stack.evaluate(group);
+    const d = config.hidden_size;
+    return head.logits(hidden.subarray(from * d, tokens.length * d));
+  };
+
+  const close = (): Promise<void> => {
+    closed = true;
+    return runtime.close();
+  };
+
+  return {
+    config,
+    parameters: trainableParameters(tensors),
+    baseParameterCount: allTensors(tensors)
+      .filter((tensor) => !isAdapter(tensor))
+      .reduce((count, { data }) => count + data.length, 0),
+    forwardBackward,
+    evaluate,
+    nextTokenLogits,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+};
