@@ -2,7 +2,7 @@
 // goes when the last has ended.
 import { stat } from 'node:fs/promises';
 import { CorralError, type EngineStatus } from '@corral/contracts';
-import { checkModelFile } from './model-file.ts';
+import type { CheckModelFile } from './model-file.ts';
 import type { NativeAdapter, NativeModel } from './llama-cpp/native-types.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 
@@ -30,7 +30,13 @@ export interface Adapters {
 const notFound = (id: string): CorralError =>
   new CorralError('not_found', { params: { kind: 'adapter', id }, param: 'adapter_id' });
 
-export function createAdapters(model: NativeModel, scheduler: Scheduler): Adapters {
+export interface AdaptersOptions {
+  readonly model: NativeModel;
+  readonly scheduler: Scheduler;
+  readonly checkFile: CheckModelFile;
+}
+
+export function createAdapters({ model, scheduler, checkFile }: AdaptersOptions): Adapters {
   const loaded = new Map<string, LoadedAdapter>();
 
   function sweep(): void {
@@ -45,7 +51,7 @@ export function createAdapters(model: NativeModel, scheduler: Scheduler): Adapte
 
   return {
     load: async (id, path) => {
-      await checkModelFile(path, 'adapter');
+      await checkFile(path, 'adapter');
       const { size } = await stat(path);
       const known = loaded.get(id);
       if (known && known.path === path && !known.retired) return;

@@ -12,7 +12,7 @@ import {
 } from '@corral/contracts';
 import { openLoadedModel, type LoadedModel } from './loaded-model.ts';
 import type { NativeLibrary } from './llama-cpp/native-types.ts';
-import { checkModelFile } from './model-file.ts';
+import type { CheckModelFile } from './model-file.ts';
 import { chooseThreads } from './threads.ts';
 
 export interface EngineHost {
@@ -29,6 +29,8 @@ export interface EngineHost {
 export interface EngineHostOptions {
   /** Opens the native library when it is first needed. */
   readonly openLibrary: () => NativeLibrary;
+  /** Refuses files that native code must not see. */
+  readonly checkFile: CheckModelFile;
   readonly send: (message: EngineMessage) => void;
   /** Called once `shutdown` was answered. */
   readonly stop: () => void;
@@ -55,7 +57,8 @@ function parseRequest(message: unknown): EngineRequest {
 const idOf = (message: unknown): string =>
   typeof message === 'object' && message !== null && 'id' in message ? String(message.id) : '';
 
-export function createEngineHost({ openLibrary, send, stop }: EngineHostOptions): EngineHost {
+export function createEngineHost(options: EngineHostOptions): EngineHost {
+  const { openLibrary, checkFile, send, stop } = options;
   let model: LoadedModel | null = null;
   let loading = false;
   let news: GenerationEvent[] = [];
@@ -76,15 +79,16 @@ export function createEngineHost({ openLibrary, send, stop }: EngineHostOptions)
     send({ type: 'tokens', events });
   }
 
-  async function load({ id, model_path, options }: Extract<EngineRequest, { type: 'load' }>) {
+  async function load(request: Extract<EngineRequest, { type: 'load' }>): Promise<void> {
     if (model || loading)
       throw new CorralError('conflict', { params: { reason: 'a model is already loaded' } });
     loading = true;
     try {
       model = await openLoadedModel({
         library: openLibrary(),
-        path: model_path,
-        options,
+        checkFile,
+        path: request.model_path,
+        options: request.options,
         emit: (event) => news.push(event),
         finishScore: result,
         fail,
@@ -92,7 +96,7 @@ export function createEngineHost({ openLibrary, send, stop }: EngineHostOptions)
     } finally {
       loading = false;
     }
-    send({ type: 'ready', id, model: model.info });
+    send({ type: 'ready', id: request.id, model: model.info });
   }
 
   function status(): EngineStatus {
@@ -116,7 +120,10 @@ export function createEngineHost({ openLibrary, send, stop }: EngineHostOptions)
       await loaded().adapters.unload(adapter_id);
       result(id, {});
     },
-    generate: (request) => loaded().generate(request),
+    generate: (request) => {
+      loaded().generate(request);
+      flush();
+    },
     cancel: ({ id, target }) => {
       const cancelled = model?.scheduler.cancel(target) ?? false;
       flush();
@@ -126,7 +133,7 @@ export function createEngineHost({ openLibrary, send, stop }: EngineHostOptions)
     render: ({ id, prompt }) => result(id, loaded().render(prompt)),
     score: (request) => loaded().score(request),
     quantize: async ({ id, source, target, ftype }) => {
-      await checkModelFile(source, 'model');
+      await checkFile(source, 'model');
       const threads = chooseThreads();
       await openLibrary().quantize({ source, target, type: ftype, threads });
       result(id, {});

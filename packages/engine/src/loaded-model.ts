@@ -11,7 +11,7 @@ import {
 } from '@corral/contracts';
 import { createAdapters, type Adapters } from './adapters.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
-import { checkModelFile } from './model-file.ts';
+import type { CheckModelFile } from './model-file.ts';
 import { createChatTemplate } from './prompt/chat-template.ts';
 import { renderPrompt } from './prompt/prompt-tokens.ts';
 import { createScheduler, type Scheduler } from './scheduler/scheduler.ts';
@@ -39,6 +39,7 @@ export interface LoadedModel {
 
 export interface LoadOptions {
   readonly library: NativeLibrary;
+  readonly checkFile: CheckModelFile;
   readonly path: string;
   readonly options: EngineOptions;
   readonly emit: (event: GenerationEvent) => void;
@@ -99,7 +100,7 @@ function checkForced({ forced_tokens, wanted }: ScoreRequest, vocabularySize: nu
 
 /** Checks the file, loads it and makes its context. Throws CorralError. */
 export async function openLoadedModel(load: LoadOptions): Promise<LoadedModel> {
-  await checkModelFile(load.path, 'model');
+  await load.checkFile(load.path, 'model');
   const model = load.library.loadModel(load.path);
   try {
     return assemble(model, openContext(model, load.options), load);
@@ -120,7 +121,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     eosToken: spelling(vocabulary.eos),
   });
   const scheduler = createScheduler(context);
-  const adapters = createAdapters(model, scheduler);
+  const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
   let tokensGenerated = 0;
   const render = (prompt: Prompt, maxTokens: number): RenderResult =>
     renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });

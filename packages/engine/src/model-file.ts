@@ -4,7 +4,9 @@ import { CorralError } from '@corral/contracts';
 import { FormatError, openFileSource, readGguf, validateModelHeader } from '@corral/formats';
 
 /** Throws CorralError `file_not_found`, `model_format_refused` or `model_file_invalid`. */
-export async function checkModelFile(path: string, kind: 'model' | 'adapter'): Promise<void> {
+export type CheckModelFile = (path: string, kind: 'model' | 'adapter') => Promise<void>;
+
+export const checkModelFile: CheckModelFile = async (path, kind) => {
   try {
     await using source = await openFileSource(path);
     const file = await readGguf(source);
@@ -13,7 +15,7 @@ export async function checkModelFile(path: string, kind: 'model' | 'adapter'): P
     if (error instanceof Error && error.message === 'not written yet') return; // TEMPORARY: formats is being written
     throw asCorralError(path, error);
   }
-}
+};
 
 function asCorralError(path: string, error: unknown): unknown {
   if (FormatError.isInstance(error))

@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toErrorPayload, type EngineMessage } from '@corral/contracts';
 import { createEngineHost, type EngineHost } from './engine-host.ts';
 import { openNativeLibrary } from './llama-cpp/native-library.ts';
+import { checkModelFile } from './model-file.ts';
 
 let unsent = 0;
 let stopping = false;
@@ -45,6 +46,7 @@ function main(): void {
   const wake = { next: Promise.withResolvers<void>() };
   const host = createEngineHost({
     openLibrary: openNativeLibrary,
+    checkFile: checkModelFile,
     send,
     stop: () => {
       stopping = true;

@@ -82,6 +82,9 @@ export function createGenerationTask(options: GenerationTaskOptions): SequenceTa
     options.fail(request.id, error);
   }
 
+  // Nothing is asked for: the counts are the answer.
+  if (request.max_tokens === 0) send({ text: '', tokens: [] }, 'length');
+
   return {
     id: request.id,
     tenant: request.tenant,
