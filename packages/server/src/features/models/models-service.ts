@@ -1,0 +1,175 @@
+// The models that a project sees: asked for, removed, trained on, added by a finished run. How weights
+// arrive is import-service.ts; which names answer to requests is the deployments feature.
+import { CorralError } from '@corral/contracts';
+import type { Parity } from '@corral/contracts';
+import { auditFrom } from '../../audit/audit-log.ts';
+import type { AuditInput, AuditLog } from '../../audit/audit-log.ts';
+import type { Db, Executor, Tx } from '../../db/database.ts';
+import type { Engines } from '../../engines/engine-supervisor.ts';
+import type { RequestContext } from '../../http/request-context.ts';
+import { catalogue } from './catalogue.ts';
+import type { ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
+import { modelsStore } from './models-store.ts';
+import type { ModelRow, ServedName } from './models-store.ts';
+import type { WeightStore } from './weight-store.ts';
+
+type From = Pick<AuditInput, 'actor' | 'project' | 'request_id'>;
+
+/** What the models feature asks of whoever serves names; the deployments feature fits. */
+export interface AdapterDeployment {
+  /** Serves a model under its own id, in the caller's transaction. */
+  deployTrained(tx: Tx, model: { project: string; id: string }, from: From): Promise<void>;
+  /** Ends the name that is the model's own id; throws conflict while other names use it. */
+  withdraw(tx: Tx, model: { project: string; id: string }, from: From): Promise<void>;
+}
+
+export interface ModelsService extends ModelsPort {
+  list(project: string): Promise<{ rows: ModelRow[]; names: ServedName[] }>;
+  /** Throws model_not_found. */
+  get(executor: Executor, project: string, id: string): Promise<ModelRow>;
+  remove(context: RequestContext, id: string): Promise<void>;
+  /** A new certificate, with its audit event. */
+  recordParity(context: RequestContext, id: string, parity: Parity): Promise<void>;
+}
+
+const plainDefaults: TrainableBase['defaults'] = {};
+
+const notFound = (id: string): CorralError =>
+  new CorralError('model_not_found', { params: { model: id }, param: 'model' });
+
+const adapterRow = (adapter: TrainedAdapter, base: ModelRow, now: Date): ModelRow => ({
+  id: adapter.id,
+  project: adapter.project,
+  kind: 'adapter',
+  base: base.id,
+  owned_by: adapter.project,
+  // The terms of the base follow its derivatives.
+  license: base.license,
+  source: 'fine-tuning',
+  architecture: base.architecture,
+  parameters: base.parameters,
+  context_length: base.context_length,
+  format: 'LoRA',
+  serving_format: base.serving_format,
+  bytes: adapter.gguf.bytes,
+  sha256: adapter.gguf.sha256,
+  path: adapter.folder,
+  serving_sha256: adapter.gguf.sha256,
+  serving_path: adapter.gguf.path,
+  job_id: adapter.jobId,
+  golden_path: adapter.goldenPath,
+  parity: adapter.parity,
+  created_at: now,
+});
+
+export function createModelsService(deps: {
+  db: Db;
+  audit: AuditLog;
+  engines: Pick<Engines, 'unload'>;
+  weights: WeightStore;
+  deployments: AdapterDeployment;
+  now?: () => Date;
+}): ModelsService {
+  const { db, audit, engines, weights, deployments, now = () => new Date() } = deps;
+
+  const get = async (executor: Executor, project: string, id: string): Promise<ModelRow> => {
+    const row = await modelsStore.find(executor, project, id);
+    if (!row) throw notFound(id);
+    return row;
+  };
+
+  return {
+    get,
+    async list(project) {
+      const [rows, names] = await Promise.all([
+        modelsStore.list(db, project),
+        modelsStore.servedNames(db, project),
+      ]);
+      return { rows, names };
+    },
+
+    async remove(context, id) {
+      const from = auditFrom(context);
+      const row = await get(db, context.projectId, id);
+      await db.transaction().execute(async (tx) => {
+        if (row.kind === 'base') await refuseWhileUsed(tx, id);
+        else await deployments.withdraw(tx, { project: context.projectId, id }, from);
+        await modelsStore.remove(tx, id);
+        await audit.append(tx, {
+          ...from,
+          action: 'model.deleted',
+          resource: { kind: 'model', id },
+          outcome: 'ok',
+          before: { sha256: row.sha256, kind: row.kind, base: row.base, job: row.job_id },
+          after: null,
+        });
+      });
+      if (row.kind === 'adapter') return; // Its files belong to the job that made them.
+      await engines.unload(id);
+      for (const path of new Set([row.path, row.serving_path])) {
+        if (path !== null && !(await modelsStore.isFileUsed(db, path))) await weights.remove(path);
+      }
+    },
+
+    async recordParity(context, id, parity) {
+      const before = await get(db, context.projectId, id);
+      await db.transaction().execute(async (tx) => {
+        await modelsStore.setParity(tx, id, parity);
+        await audit.append(tx, {
+          ...auditFrom(context),
+          action: 'model.parity_checked',
+          resource: { kind: 'model', id },
+          outcome: parity.passed ? 'ok' : 'failed',
+          before: before.parity === null ? null : { parity: before.parity },
+          after: { parity, sha256: before.sha256 },
+        });
+      });
+    },
+
+    async resolveBase(executor, project, id) {
+      const row = await get(executor, project, id);
+      if (row.kind === 'adapter') {
+        const reason = `"${id}" is fine-tuned already; give its base "${row.base ?? ''}".`;
+        throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
+      }
+      const defaults = catalogue.get(id)?.defaults ?? plainDefaults;
+      return { id, trainingPath: row.path, sha256: row.sha256, defaults };
+    },
+
+    async registerAdapter(tx, adapter, from) {
+      const base = await get(tx, adapter.project, adapter.base);
+      const row = adapterRow(adapter, base, now());
+      await modelsStore.insert(tx, row);
+      await audit.append(tx, {
+        ...from,
+        action: 'model.registered',
+        resource: { kind: 'model', id: row.id },
+        outcome: 'ok',
+        before: null,
+        after: {
+          sha256: row.sha256,
+          bytes: row.bytes,
+          job: adapter.jobId,
+          base: base.id,
+          base_sha256: base.sha256,
+          serving_base_sha256: base.serving_sha256,
+          license: base.license,
+          parity: adapter.parity,
+        },
+      });
+      const model = { project: adapter.project, id: adapter.id };
+      if (adapter.parity.passed) await deployments.deployTrained(tx, model, from);
+    },
+  };
+}
+
+async function refuseWhileUsed(tx: Tx, id: string): Promise<void> {
+  const adapters = await modelsStore.adaptersOf(tx, id);
+  const names = await modelsStore.namesOf(tx, id);
+  if (adapters.length + names.length === 0) return;
+  const reason =
+    adapters.length > 0
+      ? `"${id}" is the base of ${adapters.length} fine-tuned models, for example "${adapters[0] ?? ''}".`
+      : `"${id}" answers to the name "${names[0] ?? ''}"; remove that deployment first.`;
+  throw new CorralError('conflict', { params: { reason } });
+}

@@ -1,0 +1,135 @@
+// Work that outlives its request: started by a POST, watched by GET, ended with a result or an error.
+// Progress is in memory; start and end are rows. Knows nothing of what the work is.
+import { CorralError, newId } from '@corral/contracts';
+import type { Operation } from '@corral/contracts';
+import type { Db } from '../../db/database.ts';
+import type { RequestContext } from '../../http/request-context.ts';
+import { operationStore } from './operation-store.ts';
+
+export interface OperationReport {
+  /** What happens now, for a person; clears the byte counts unless they come along. */
+  (message: string, bytes?: { done: number; total: number | null; rate: number | null }): void;
+}
+
+export interface OperationWork {
+  readonly kind: Operation['kind'];
+  /** Work with the same key that still runs is joined, not repeated. */
+  readonly key: string;
+  run(report: OperationReport, signal: AbortSignal): Promise<Record<string, unknown>>;
+}
+
+export interface OperationService {
+  /** Starts (or joins) the work and returns at once. */
+  begin(context: RequestContext, work: OperationWork): Promise<Operation>;
+  /** Throws not_found, for other projects' operations too. */
+  get(context: RequestContext, id: string): Promise<Operation>;
+  /** Marks what an earlier process left running as failed. */
+  recover(): Promise<void>;
+  /** Cancels what runs and waits for it. Idempotent. */
+  close(): Promise<void>;
+}
+
+interface Running {
+  readonly id: string;
+  readonly project: string;
+  operation: Operation;
+  readonly done: Promise<void>;
+}
+
+const noProgress = { done_bytes: 0, total_bytes: null, bytes_per_second: null };
+
+/** Unforeseen errors are logged whole by the caller's `onDefect` and shown as internal_error. */
+const asCorralError = (error: unknown, id: string): CorralError =>
+  CorralError.isInstance(error)
+    ? error
+    : new CorralError('internal_error', { params: { request_id: id }, cause: error });
+
+export function createOperationService(deps: {
+  db: Db;
+  onDefect: (error: unknown, operation: string) => void;
+  now?: () => Date;
+}): OperationService {
+  const { db, onDefect, now = () => new Date() } = deps;
+  const running = new Map<string, Running>();
+  const stopping = new AbortController();
+
+  const finish = async (entry: Running, run: Promise<Record<string, unknown>>): Promise<void> => {
+    let end: Pick<Operation, 'status' | 'result' | 'error'>;
+    try {
+      end = { status: 'succeeded', result: await run, error: null };
+    } catch (thrown) {
+      const error = asCorralError(thrown, entry.id);
+      if (error.code === 'internal_error') onDefect(thrown, entry.id);
+      const { code, message, next } = error;
+      end = { status: 'failed', result: null, error: { code, message, next } };
+    }
+    const message = end.error?.message ?? 'Done.';
+    entry.operation = {
+      ...entry.operation,
+      ...end,
+      progress: { ...entry.operation.progress, message },
+    };
+    const row = { ...end, message, finished_at: now() };
+    // Kept in memory when the database is away: whoever polls still learns the end.
+    await operationStore.finish(db, entry.id, row).catch((error) => onDefect(error, entry.id));
+  };
+
+  const begin = async (context: RequestContext, work: OperationWork): Promise<Operation> => {
+    const key = `${context.projectId} ${work.kind} ${work.key}`;
+    const joined = running.get(key);
+    if (joined) return joined.operation;
+    const id = newId('operation');
+    const progress = { message: 'Starting.', ...noProgress };
+    const { kind } = work;
+    const operation: Operation = {
+      id,
+      kind,
+      status: 'running',
+      progress,
+      result: null,
+      error: null,
+    };
+    // Taken before the first await, so that two requests at once cannot both start it.
+    const gate = Promise.withResolvers<void>();
+    const project = context.projectId;
+    const entry: Running = { id, project, operation, done: gate.promise };
+    running.set(key, entry);
+    try {
+      const row = { id, project, kind, message: 'Starting.', created_at: now() };
+      await operationStore.insert(db, row);
+    } catch (error) {
+      running.delete(key);
+      gate.resolve();
+      throw error;
+    }
+    const report: OperationReport = (message, bytes) => {
+      const counts = bytes
+        ? { done_bytes: bytes.done, total_bytes: bytes.total, bytes_per_second: bytes.rate }
+        : noProgress;
+      entry.operation = { ...entry.operation, progress: { message, ...counts } };
+    };
+    void finish(entry, work.run(report, stopping.signal)).then(() => {
+      running.delete(key);
+      gate.resolve();
+    });
+    return operation;
+  };
+
+  return {
+    begin,
+    async get(context, id) {
+      for (const entry of running.values()) {
+        if (entry.id === id && entry.project === context.projectId) return entry.operation;
+      }
+      const row = await operationStore.find(db, context.projectId, id);
+      if (!row) throw new CorralError('not_found', { params: { kind: 'operation', id } });
+      const { kind, status, message, result, error } = row;
+      return { id, kind, status, progress: { message, ...noProgress }, result, error };
+    },
+    recover: () => operationStore.failRunning(db, now()),
+    async close() {
+      stopping.abort();
+      await Promise.all([...running.values()].map((entry) => entry.done));
+    },
+  };
+}
