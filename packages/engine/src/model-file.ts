@@ -12,7 +12,6 @@ export const checkModelFile: CheckModelFile = async (path, kind) => {
     const file = await readGguf(source);
     if (kind === 'model') validateModelHeader(file);
   } catch (error) {
-    if (error instanceof Error && error.message === 'not written yet') return; // TEMPORARY: formats is being written
     throw asCorralError(path, error);
   }
 };
