@@ -1,4 +1,5 @@
 // The object graph: every service is made here, from the ones above it, and nowhere else. No logic.
+import { join } from 'node:path';
 import type { CheckpointSigner } from '@corral/evidence';
 import type { FastifyBaseLogger } from 'fastify';
 import { createArtifactStore } from './artifacts/artifact-store.ts';
@@ -6,11 +7,13 @@ import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
 import { createAccessFeature, type AccessService } from './features/access/index.ts';
 import { createEvidenceFeature } from './features/evidence/index.ts';
+import { createFilesFeature } from './features/files/index.ts';
 import { createStatusFeature } from './features/status/index.ts';
 import { homePaths } from './home.ts';
 import type { Feature } from './http/feature.ts';
 import { createMetrics } from './http/metrics.ts';
 import { SseStreams } from './http/sse.ts';
+import { createIdempotency } from './idempotency/idempotency.ts';
 import { createJobQueue } from './jobs/queue.ts';
 import type { Platform } from './platform.ts';
 
@@ -42,16 +45,22 @@ export function compose({ config, database, signer, log }: ComposeOptions): Comp
     database,
     db,
     audit: evidence.service,
-    artifacts: createArtifactStore(home.artifacts),
+    artifacts: createArtifactStore(join(home.artifacts, 'models')),
     queue: createJobQueue({
       database,
       onError: (error) => log.error({ err: error }, 'The job queue reported an error.'),
     }),
+    idempotency: createIdempotency({ db }),
     metrics,
     streams,
     log,
   };
   const access = createAccessFeature(platform);
+  const files = createFilesFeature({
+    ...platform,
+    artifacts: createArtifactStore(join(home.artifacts, 'files')),
+    maxBytes: config.limits.file_bytes,
+  });
   const status = createStatusFeature({
     database,
     home: home.root,
@@ -64,6 +73,6 @@ export function compose({ config, database, signer, log }: ComposeOptions): Comp
     platform,
     access: access.service,
     setReady: status.setReady,
-    features: [evidence, access, status],
+    features: [evidence, access, files, status],
   };
 }

@@ -2,5 +2,12 @@
 import type { FeatureMigrations } from './db/tables.ts';
 import { accessMigrations } from './features/access/index.ts';
 import { evidenceMigrations } from './features/evidence/index.ts';
+import { filesMigrations } from './features/files/index.ts';
+import { idempotencyMigrations } from './idempotency/idempotency-tables.ts';
 
-export const migrations: FeatureMigrations = { ...accessMigrations, ...evidenceMigrations };
+export const migrations: FeatureMigrations = {
+  ...accessMigrations,
+  ...evidenceMigrations,
+  ...idempotencyMigrations,
+  ...filesMigrations,
+};

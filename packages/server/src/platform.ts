@@ -7,6 +7,7 @@ import type { Database, Db } from './db/database.ts';
 import type { HomePaths } from './home.ts';
 import type { Metrics } from './http/metrics.ts';
 import type { SseStreams } from './http/sse.ts';
+import type { Idempotency } from './idempotency/idempotency.ts';
 import type { JobQueue } from './jobs/queue.ts';
 
 export interface Platform {
@@ -17,6 +18,7 @@ export interface Platform {
   readonly audit: AuditLog;
   readonly artifacts: ArtifactStore;
   readonly queue: JobQueue;
+  readonly idempotency: Idempotency;
   readonly metrics: Metrics;
   readonly streams: SseStreams;
   readonly log: FastifyBaseLogger;

@@ -14,13 +14,30 @@ export interface StoredArtifact {
   readonly path: string;
 }
 
+/** Written and synced, but not yet under its name. */
+export interface StagedArtifact {
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Puts it in its place (or finds the same content there already). */
+  publish(): Promise<StoredArtifact>;
+  /** Forgets it. Harmless after `publish`. */
+  discard(): Promise<void>;
+}
+
+export interface PutOptions {
+  /** Refuse more than this with `payload_too_large`. */
+  readonly maxBytes?: number;
+}
+
 export interface ArtifactStore {
-  /** Stores a stream or a copy of the file at a path; refuses more than `maxBytes` (payload_too_large). */
-  put(source: Readable | string, options?: { maxBytes?: number }): Promise<StoredArtifact>;
+  /** Stores a stream, or a copy of the file at a path. */
+  put(source: Readable | string, options?: PutOptions): Promise<StoredArtifact>;
+  /** The same in two steps, for callers that must write a row in between. */
+  stage(source: Readable | string, options?: PutOptions): Promise<StagedArtifact>;
   /** Where an artefact lies (or would lie). */
   path(sha256: string): string;
   has(sha256: string): Promise<boolean>;
-  /** Reads the file again and compares; throws digest_mismatch. */
+  /** Reads the file again and compares; throws `digest_mismatch`. */
   verify(sha256: string): Promise<StoredArtifact>;
   remove(sha256: string): Promise<void>;
 }
@@ -30,10 +47,29 @@ export function createArtifactStore(folder: string): ArtifactStore {
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw new Error(`Not a SHA-256: "${sha256}"`);
     return join(folder, 'sha256', sha256.slice(0, 2), sha256);
   };
+  const stage = async (
+    source: Readable | string,
+    { maxBytes = Number.POSITIVE_INFINITY }: PutOptions = {},
+  ): Promise<StagedArtifact> => {
+    const aside = join(folder, 'incoming', randomUUID());
+    const { sha256, bytes } = await writeAside(aside, toStream(source), maxBytes);
+    return {
+      sha256,
+      bytes,
+      async publish() {
+        const target = path(sha256);
+        await mkdir(dirname(target), { recursive: true });
+        await rename(aside, target);
+        await syncFolder(dirname(target));
+        return { sha256, bytes, path: target };
+      },
+      discard: () => rm(aside, { force: true }),
+    };
+  };
   return {
     path,
-    put: (source, { maxBytes = Number.POSITIVE_INFINITY } = {}) =>
-      writeAside({ folder, path, maxBytes, source: toStream(source) }),
+    stage,
+    put: async (source, options) => (await stage(source, options)).publish(),
     async has(sha256) {
       const found = await stat(path(sha256)).catch(absent);
       return found?.isFile() ?? false;
@@ -65,14 +101,11 @@ const absent = (error: unknown): null => {
   throw error;
 };
 
-async function writeAside(options: {
-  folder: string;
-  path: (sha256: string) => string;
-  maxBytes: number;
-  source: Readable;
-}): Promise<StoredArtifact> {
-  const { folder, path, maxBytes, source } = options;
-  const aside = join(folder, 'incoming', randomUUID());
+async function writeAside(
+  aside: string,
+  source: Readable,
+  maxBytes: number,
+): Promise<{ sha256: string; bytes: number }> {
   await mkdir(dirname(aside), { recursive: true });
   const hash = createHash('sha256');
   let bytes = 0;
@@ -82,20 +115,17 @@ async function writeAside(options: {
       for await (const chunk of source as AsyncIterable<Buffer>) {
         bytes += chunk.length;
         if (bytes > maxBytes)
-          throw new CorralError('payload_too_large', { params: { bytes, limit: maxBytes } });
+          throw new CorralError('payload_too_large', {
+            params: { bytes: `more than ${maxBytes}`, limit: maxBytes },
+          });
         hash.update(chunk);
-        await file.write(chunk);
+        await file.writeFile(chunk);
       }
       await file.sync();
     } finally {
       await file.close();
     }
-    const sha256 = hash.digest('hex');
-    const target = path(sha256);
-    await mkdir(dirname(target), { recursive: true });
-    await rename(aside, target);
-    await syncFolder(dirname(target));
-    return { sha256, bytes, path: target };
+    return { sha256: hash.digest('hex'), bytes };
   } catch (error) {
     await rm(aside, { force: true });
     throw error;
