@@ -144,9 +144,7 @@ function randomStrings(count: number): string[] {
     return codePoint >= 0xd800 && codePoint < 0xe000 ? '?' : String.fromCodePoint(codePoint);
   };
   return Array.from({ length: count }, () => {
-    const letters = [...Array.from({ length: 1 + below(3) }, () => alphabets[below(6)] ?? '')].join(
-      '',
-    );
+    const letters = Array.from({ length: 1 + below(3) }, () => alphabets[below(6)] ?? '').join('');
     const points = Array.from(letters);
     const wild = random() < 0.2;
     const length = 1 + below(60);

@@ -34,13 +34,9 @@ export function memorySource(bytes: Uint8Array, name = ''): ByteSource {
   const source: ByteSource = {
     name,
     size: bytes.byteLength,
-    read: (offset, length) => {
-      try {
-        checkRange(source, offset, length);
-        return Promise.resolve(new Uint8Array(bytes.subarray(offset, offset + length)));
-      } catch (error) {
-        return Promise.reject(error as Error);
-      }
+    read: async (offset, length) => {
+      checkRange(source, offset, length);
+      return new Uint8Array(bytes.subarray(offset, offset + length));
     },
     close: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),

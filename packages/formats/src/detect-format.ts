@@ -43,7 +43,8 @@ const signatures: readonly { readonly starts: string; readonly found: string }[]
 
 /** Protocol 2 to 5 begin with PROTO and their number; 0 and 1 begin with an opcode and end with STOP. */
 async function looksLikePickle(source: ByteSource, head: string): Promise<boolean> {
-  if (/^\u0080[\u0002-\u0005]/.test(head)) return true;
+  const protocol = head.charCodeAt(1);
+  if (head.startsWith('\u0080') && protocol >= 2 && protocol <= 5) return true;
   const last = latin(await source.read(source.size - 1, 1));
   return last === '.' && /^(\(|\]|\}|c[\w.]+\n|[VSIFL]\S*\n)/.test(head);
 }

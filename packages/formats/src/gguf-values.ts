@@ -21,30 +21,44 @@ import {
 
 type NumericType = GgufNumberType | 'uint64' | 'int64';
 
-interface NumericFormat {
+interface NumberFormat {
   readonly bytes: number;
-  readonly read: (cursor: HeaderCursor) => number | bigint;
-  readonly array: (buffer: ArrayBuffer) => GgufNumericArray;
+  readonly read: (cursor: HeaderCursor) => number;
 }
 
-const numeric: Record<NumericType, NumericFormat> = {
-  uint8: { bytes: 1, read: (cursor) => cursor.uint8(), array: (b) => new Uint8Array(b) },
-  int8: { bytes: 1, read: (cursor) => cursor.int8(), array: (b) => new Int8Array(b) },
-  uint16: { bytes: 2, read: (cursor) => cursor.uint16(), array: (b) => new Uint16Array(b) },
-  int16: { bytes: 2, read: (cursor) => cursor.int16(), array: (b) => new Int16Array(b) },
-  uint32: { bytes: 4, read: (cursor) => cursor.uint32(), array: (b) => new Uint32Array(b) },
-  int32: { bytes: 4, read: (cursor) => cursor.int32(), array: (b) => new Int32Array(b) },
-  float32: { bytes: 4, read: (cursor) => cursor.float32(), array: (b) => new Float32Array(b) },
-  uint64: { bytes: 8, read: (cursor) => cursor.uint64(), array: (b) => new BigUint64Array(b) },
-  int64: { bytes: 8, read: (cursor) => cursor.int64(), array: (b) => new BigInt64Array(b) },
-  float64: { bytes: 8, read: (cursor) => cursor.float64(), array: (b) => new Float64Array(b) },
+/** Bytes of a number, and how one is read. */
+const numeric: Record<GgufNumberType, NumberFormat> = {
+  uint8: { bytes: 1, read: (cursor) => cursor.uint8() },
+  int8: { bytes: 1, read: (cursor) => cursor.int8() },
+  uint16: { bytes: 2, read: (cursor) => cursor.uint16() },
+  int16: { bytes: 2, read: (cursor) => cursor.int16() },
+  uint32: { bytes: 4, read: (cursor) => cursor.uint32() },
+  int32: { bytes: 4, read: (cursor) => cursor.int32() },
+  float32: { bytes: 4, read: (cursor) => cursor.float32() },
+  float64: { bytes: 8, read: (cursor) => cursor.float64() },
+};
+
+type ArrayMaker = (buffer: ArrayBuffer) => GgufNumericArray;
+const arrayMakers: Record<NumericType, ArrayMaker> = {
+  uint8: (buffer) => new Uint8Array(buffer),
+  int8: (buffer) => new Int8Array(buffer),
+  uint16: (buffer) => new Uint16Array(buffer),
+  int16: (buffer) => new Int16Array(buffer),
+  uint32: (buffer) => new Uint32Array(buffer),
+  int32: (buffer) => new Int32Array(buffer),
+  float32: (buffer) => new Float32Array(buffer),
+  float64: (buffer) => new Float64Array(buffer),
+  uint64: (buffer) => new BigUint64Array(buffer),
+  int64: (buffer) => new BigInt64Array(buffer),
 };
 
 /** The least bytes that one item of an array takes in the file. */
 const minItemBytes: Record<GgufValueType, number> = {
   ...(Object.fromEntries(
     Object.entries(numeric).map(([type, { bytes }]) => [type, bytes]),
-  ) as Record<NumericType, number>),
+  ) as Record<GgufNumberType, number>),
+  uint64: 8,
+  int64: 8,
   bool: 1,
   string: 8,
   array: 12,
@@ -119,7 +133,7 @@ async function readArray(
   await cursor.need(bytes, `the items of "${key}"`);
   const stored = cursor.bytes(bytes);
   if (itemType === 'bool') return { itemType, items: Array.from(stored, (byte) => byte !== 0) };
-  return { itemType, items: numeric[itemType].array(stored.slice().buffer) };
+  return { itemType, items: arrayMakers[itemType](stored.slice().buffer) };
 }
 
 async function readValue(
@@ -128,22 +142,14 @@ async function readValue(
   budget: ItemBudget,
 ): Promise<GgufValue> {
   const type = await readType(cursor, `the type of "${key}"`);
-  switch (type) {
-    case 'string':
-      return { type, value: await readGgufString(cursor, `"${key}"`, maxGgufStringBytes) };
-    case 'array':
-      return { type, value: await readArray(cursor, key, budget, 1) };
-    case 'bool':
-      await cursor.need(1, `"${key}"`);
-      return { type, value: cursor.uint8() !== 0 };
-    case 'uint64':
-    case 'int64':
-      await cursor.need(8, `"${key}"`);
-      return { type, value: numeric[type].read(cursor) as bigint };
-    default:
-      await cursor.need(numeric[type].bytes, `"${key}"`);
-      return { type, value: numeric[type].read(cursor) as number };
-  }
+  if (type === 'string')
+    return { type, value: await readGgufString(cursor, `"${key}"`, maxGgufStringBytes) };
+  if (type === 'array') return { type, value: await readArray(cursor, key, budget, 1) };
+  await cursor.need(minItemBytes[type], `"${key}"`);
+  if (type === 'bool') return { type, value: cursor.uint8() !== 0 };
+  if (type === 'uint64') return { type, value: cursor.uint64() };
+  if (type === 'int64') return { type, value: cursor.int64() };
+  return { type, value: numeric[type].read(cursor) };
 }
 
 /** `count` key/value pairs from where the cursor stands. */

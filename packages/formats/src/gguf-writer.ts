@@ -96,36 +96,18 @@ const stored = (items: GgufNumericArray): Uint8Array =>
 function writeArray(header: HeaderBytes, array: GgufArray): void {
   header.uint32(ggufValueTypes[array.itemType]);
   header.uint64(array.items.length);
-  switch (array.itemType) {
-    case 'string':
-      for (const item of array.items) header.string(item);
-      return;
-    case 'array':
-      for (const item of array.items) writeArray(header, item);
-      return;
-    case 'bool':
-      header.bytes(Uint8Array.from(array.items, Number));
-      return;
-    default:
-      header.bytes(stored(array.items));
-  }
+  if (array.itemType === 'string') for (const item of array.items) header.string(item);
+  else if (array.itemType === 'array') for (const item of array.items) writeArray(header, item);
+  else if (array.itemType === 'bool') header.bytes(Uint8Array.from(array.items, Number));
+  else header.bytes(stored(array.items));
 }
 
 function writeValue(header: HeaderBytes, entry: GgufValue): void {
   header.uint32(ggufValueTypes[entry.type]);
-  switch (entry.type) {
-    case 'string':
-      header.string(entry.value);
-      return;
-    case 'array':
-      writeArray(header, entry.value);
-      return;
-    case 'bool':
-      header.bytes(Uint8Array.of(Number(entry.value)));
-      return;
-    default:
-      header.bytes(stored(numericArrays[entry.type](entry.value)));
-  }
+  if (entry.type === 'string') header.string(entry.value);
+  else if (entry.type === 'array') writeArray(header, entry.value);
+  else if (entry.type === 'bool') header.bytes(Uint8Array.of(Number(entry.value)));
+  else header.bytes(stored(numericArrays[entry.type](entry.value)));
 }
 
 /** Bytes of a tensor as stored; RangeError for what no GGUF can hold. */

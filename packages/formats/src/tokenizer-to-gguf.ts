@@ -92,7 +92,7 @@ function readMerges(model: JsonObject): [string, string][] {
 
 /** A token's score is minus the place of the first merge that makes it: the same order of joining. */
 function scoresFromMerges(merges: readonly [string, string][], vocabulary: Vocabulary): number[] {
-  const scores = new Array<number>(vocabulary.tokens.length).fill(0);
+  const scores = vocabulary.tokens.map(() => 0);
   const seen = new Set<number>();
   for (const [left, right] of merges) {
     const id = vocabulary.ids.get(left + right);
@@ -195,7 +195,9 @@ export function ggufTokenizerFromJson(files: TokenizerFiles): GgufMetadata {
   const model = files.tokenizerJson['model'];
   if (!isObject(model)) throw new FormatError('tokenizer.json has no "model"');
   if (model['type'] !== undefined && model['type'] !== 'BPE')
-    throw unsupported(`the tokenizer model "${String(model['type'])}" is not supported; BPE is`);
+    throw unsupported(
+      `the tokenizer model ${JSON.stringify(model['type'])} is not supported; BPE is`,
+    );
   const vocabulary = readVocabulary(files.tokenizerJson, model);
   return new Map<string, GgufValue>([
     ...kindEntries(files, model, vocabulary),
