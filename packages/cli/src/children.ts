@@ -6,6 +6,8 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stdio?: StdioOptions;
   readonly cwd?: string;
+  /** In a session of its own: a Ctrl-C of the terminal does not reach it. */
+  readonly detached?: boolean;
   /** How long the child may take to end by itself once asked. */
   readonly graceMs?: number;
 }
@@ -22,6 +24,8 @@ export interface Child {
   readonly running: boolean;
   /** SIGTERM, then SIGKILL after the grace. Idempotent. */
   close(): Promise<void>;
+  /** Lets it outlive us; it must have been started `detached`. */
+  release(): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -64,6 +68,10 @@ function own(child: ChildProcess, graceMs: number): Child {
       return running;
     },
     close,
+    release() {
+      closing ??= Promise.resolve();
+      child.unref();
+    },
     [Symbol.asyncDispose]: close,
   };
 }
@@ -75,9 +83,10 @@ export function createChildren(): Children {
   };
   return {
     spawn(command, args, options = {}) {
-      const { env = process.env, stdio = 'pipe', cwd, graceMs = defaultGraceMs } = options;
+      const { env = process.env, stdio = 'pipe', graceMs = defaultGraceMs } = options;
+      const { cwd, detached = false } = options;
       const child = own(
-        spawn(command, [...args], { env, stdio, ...(cwd !== undefined && { cwd }) }),
+        spawn(command, [...args], { env, stdio, detached, ...(cwd !== undefined && { cwd }) }),
         graceMs,
       );
       all.add(child);

@@ -9,7 +9,7 @@ export const rehearsalModel = 'rehearsal';
 
 /** The shipped miniature, or null in a tree that has not made it yet. */
 export function rehearsalPath(): string | null {
-  const path = fileURLToPath(new URL('../../../models/rehearsal.gguf', import.meta.url));
+  const path = fileURLToPath(new URL('../../../models/rehearsal/rehearsal.gguf', import.meta.url));
   return existsSync(path) ? path : null;
 }
 

@@ -1,10 +1,12 @@
 // A Corral server as a child of the command line: started, waited for, told its address and key. Knows
 // the server's entry, its environment and its credentials file; nothing of its inside.
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { CorralError, type Credentials } from '@corral/contracts';
+import { CorralError, errorTable, type Credentials } from '@corral/contracts';
 import { createCorralClient } from '@corral/sdk';
 import type { Child } from './children.ts';
 import { findServer, readCredentials, type Context } from './context.ts';
@@ -13,6 +15,8 @@ import { CommandError } from './failures.ts';
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
+  /** It is to outlive this command: in its own session, its words in a file. */
+  readonly keep?: boolean;
   /** Lines of the server's stderr, for a person. */
   readonly onLine?: (line: string) => void;
 }
@@ -29,6 +33,7 @@ const graceMs = 30_000;
 // The first start creates the database; on a busy machine that takes half a minute.
 const startSeconds = 120;
 const pollMs = 100;
+const keptWords = 50;
 
 export const localUrl = (host: string, port: number): string => {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
@@ -63,23 +68,47 @@ export async function runningServer(context: Context): Promise<Credentials | nul
   }
 }
 
-/**
- * Starts a server and waits until it is ready.
- * @throws CommandError with the server's own words when it ends before.
- */
-export async function startServer(
+export const isPortFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+
+interface Spawned {
+  readonly child: Child;
+  /** What it said on stderr so far. */
+  readonly words: () => readonly string[];
+}
+
+function spawnServer(
   context: Context,
-  { host, port, onLine }: ServerOptions,
-): Promise<StartedServer> {
-  const before = await readCredentials(context.home);
+  { host, port, keep = false, onLine }: ServerOptions,
+): Spawned {
   const entry = fileURLToPath(import.meta.resolve('@corral/server/main'));
+  const env = {
+    ...context.env,
+    CORRAL_HOME: context.home,
+    CORRAL_HOST: host,
+    CORRAL_PORT: String(port),
+  };
+  if (keep) {
+    // A pipe would break when we end before the server: its words go to a file.
+    const folder = join(context.home, 'logs');
+    mkdirSync(folder, { recursive: true });
+    const log = join(folder, 'kept-server.log');
+    const file = openSync(log, 'w', 0o600);
+    const child = context.children.spawn(process.execPath, [entry], {
+      env,
+      stdio: ['ignore', 'ignore', file],
+      graceMs,
+      detached: true,
+    });
+    closeSync(file);
+    return { child, words: () => readFileSync(log, 'utf8').split('\n') };
+  }
   const child = context.children.spawn(process.execPath, [entry], {
-    env: {
-      ...context.env,
-      CORRAL_HOME: context.home,
-      CORRAL_HOST: host,
-      CORRAL_PORT: String(port),
-    },
+    env,
     stdio: ['ignore', 'ignore', 'pipe'],
     graceMs,
   });
@@ -87,21 +116,24 @@ export async function startServer(
   if (child.process.stderr) {
     createInterface({ input: child.process.stderr }).on('line', (line) => {
       words.push(line);
-      if (words.length > 50) words.shift();
+      if (words.length > keptWords) words.shift();
       onLine?.(line);
     });
   }
-  const baseUrl = localUrl(host, port);
+  return { child, words: () => words };
+}
+
+async function waitUntilReady(
+  context: Context,
+  { child, words }: Spawned,
+  baseUrl: string,
+): Promise<void> {
   const client = createCorralClient({ baseUrl });
   const deadline = Date.now() + startSeconds * 1000;
   while (!(await isReady(client, context.signal))) {
-    if (context.signal.aborted) {
-      await child.close();
-      throw new CorralError('cancelled');
-    }
-    if (!child.running) throw endedEarly(words);
+    if (context.signal.aborted) throw new CorralError('cancelled');
+    if (!child.running) throw endedEarly(words());
     if (Date.now() > deadline) {
-      await child.close();
       throw new CommandError(
         `The server was not ready after ${startSeconds} seconds.`,
         `Look into ${context.home}/logs, then run "corral doctor".`,
@@ -111,18 +143,36 @@ export async function startServer(
   }
   // Something else may answer on the port while our child gives up on it.
   await sleep(pollMs);
-  if (!child.running) throw endedEarly(words);
-  const written = await readCredentials(context.home);
-  const api_key = context.env['CORRAL_API_KEY'] ?? written?.api_key;
-  if (api_key === undefined) {
+  if (!child.running) throw endedEarly(words());
+}
+
+/**
+ * Starts a server and waits until it is ready.
+ * @throws CommandError with the server's own words when it ends before.
+ */
+export async function startServer(
+  context: Context,
+  options: ServerOptions,
+): Promise<StartedServer> {
+  const before = await readCredentials(context.home);
+  const spawned = spawnServer(context, options);
+  const { child } = spawned;
+  try {
+    const base_url = localUrl(options.host, options.port);
+    await waitUntilReady(context, spawned, base_url);
+    const written = await readCredentials(context.home);
+    if (written === null) {
+      throw new CommandError(
+        `The server made no ${context.home}/credentials.json.`,
+        `Look into ${context.home}/logs.`,
+      );
+    }
+    const { api_key } = written;
+    return { child, credentials: { base_url, api_key }, firstKey: before?.api_key !== api_key };
+  } catch (error) {
     await child.close();
-    throw new CommandError(
-      `The server made no ${context.home}/credentials.json.`,
-      'Set CORRAL_API_KEY to a key of this server, or use an empty CORRAL_HOME.',
-    );
+    throw error;
   }
-  const firstKey = written !== null && before?.api_key !== written.api_key;
-  return { child, credentials: { base_url: baseUrl, api_key }, firstKey };
 }
 
 async function isReady(
@@ -137,14 +187,27 @@ async function isReady(
   }
 }
 
-/** The server's last words as an error: it prints what is wrong and, on its last line, what to do. */
-function endedEarly(words: readonly string[]): CommandError {
-  const said = words.filter((line) => line.trim() !== '');
-  const next = said.length > 1 ? said.at(-1) : undefined;
-  const why = said.slice(0, next === undefined ? undefined : -1).join('\n');
-  return new CommandError(
-    why === '' ? 'The server ended before it was ready.' : why,
-    next ?? 'Run "corral doctor".',
-    'server_failed',
-  );
+const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+/** Matches a sentence of the table's next steps at the end of a line; holes match anything. */
+const nextSteps = Object.values(errorTable).map(
+  ({ next }) =>
+    new RegExp(
+      `^(.+?) (${next
+        .split(/\{\w+\}/)
+        .map(escape)
+        .join('.+')})$`,
+      's',
+    ),
+);
+
+/** The server's last words as an error: it prints on one line what is wrong and what to do. */
+export function endedEarly(words: readonly string[]): CommandError {
+  const said = words.filter((line) => line.trim() !== '').join('\n');
+  for (const pattern of nextSteps) {
+    const [, why, next] = pattern.exec(said) ?? [];
+    if (why !== undefined && next !== undefined)
+      return new CommandError(why, next, 'server_failed');
+  }
+  const why = said === '' ? 'The server ended before it was ready.' : said;
+  return new CommandError(why, 'Run "corral doctor".', 'server_failed');
 }

@@ -2,11 +2,12 @@
 // and the check of such files without any server.
 import { readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { CorralError, type EvidenceEntry } from '@corral/contracts';
+import { CorralError } from '@corral/contracts';
 import { bundleFileLines, proofFileText, verifyEvidenceFile, type Problem } from '@corral/evidence';
 import type { CorralClient } from '@corral/sdk';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { connect, show, type Context } from '../context.ts';
+import { allEvidence } from '../evidence-log.ts';
 import { CommandError } from '../failures.ts';
 import { formatFields } from '../format.ts';
 
@@ -24,26 +25,10 @@ async function head(context: Context): Promise<void> {
   show(context, found, `${fields}\n\n${found.checkpoint.trimEnd()}`);
 }
 
-const pageSize = 1000;
-
-/** Every entry of the log, in order. */
-export async function* allEntries(
-  evidence: Pick<CorralClient['evidence'], 'entries'>,
-): AsyncGenerator<EvidenceEntry, void, void> {
-  let after: number | undefined;
-  for (;;) {
-    const page = await evidence.entries({ after, limit: pageSize });
-    yield* page;
-    const last = page.at(-1);
-    if (last === undefined || page.length < pageSize) return;
-    after = last.index;
-  }
-}
-
 /** The last entry about a resource. */
 async function lastEntryAbout(evidence: CorralClient['evidence'], id: string): Promise<number> {
   let found: number | null = null;
-  for await (const { index, event } of allEntries(evidence)) {
+  for await (const { index, event } of allEvidence(evidence)) {
     const resource = event['resource'] as { id?: unknown } | undefined;
     if (resource?.id === id) found = index;
   }

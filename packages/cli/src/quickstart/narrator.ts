@@ -1,0 +1,106 @@
+// How the quickstart speaks: numbered stages, what was done with the time it took, and a live line
+// while something is under way. Keeps the clock; knows no stage.
+import type { Context } from '../context.ts';
+import { formatSeconds } from '../format.ts';
+import { createProgress, type Progress } from '../progress.ts';
+
+export interface Narrator {
+  /** Starts a stage: its title, and its clock. */
+  stage(title: string): void;
+  /** Something succeeded. */
+  done(text: string): void;
+  /** Something to know, under what was done. */
+  note(text: string): void;
+  /** Something that did not go as wished. */
+  warn(text: string): void;
+  /** Lines as they are, indented. */
+  block(text: string): void;
+  /** Raw text, for streams. */
+  write(text: string): void;
+  /** A live line for something under way. */
+  progress(): Progress;
+  /** Books the time since the last booking, or since the stage began, under `name`. */
+  book(name: string): void;
+  readonly seconds: Readonly<Record<string, number>>;
+  /** Columns a line may have. */
+  readonly width: number;
+  readonly indent: string;
+}
+
+const indent = '   ';
+const maxWidth = 100;
+
+/** Seconds with the precision that is worth keeping. */
+export const roundSeconds = (milliseconds: number): number => Math.round(milliseconds / 10) / 100;
+
+export function createNarrator(
+  { io, json }: Pick<Context, 'io' | 'json'>,
+  now: () => number = () => performance.now(),
+): Narrator {
+  const { bold, green, yellow, dim, cyan } = io.colors;
+  // With --json stdout belongs to the machine.
+  const write = (text: string) => (json ? io.err(text) : io.out(text));
+  const seconds: Record<string, number> = {};
+  let stages = 0;
+  let booked = now();
+  const line = (mark: string, text: string) =>
+    write(`${indent}${mark} ${text.replaceAll('\n', `\n${indent}  `)}\n`);
+  return {
+    stage(title) {
+      stages += 1;
+      booked = now();
+      write(`\n${cyan(bold(String(stages)))}  ${bold(title)}\n`);
+    },
+    done(text) {
+      line(green('✓'), `${text}  ${dim(formatSeconds((now() - booked) / 1000))}`);
+    },
+    note: (text) => line(' ', dim(text)),
+    warn: (text) => line(yellow('!'), text),
+    block: (text) => write(`${text.replace(/^/gm, `${indent}  `)}\n`),
+    write,
+    progress: () => createProgress(io),
+    book(name) {
+      const time = now();
+      seconds[name] = roundSeconds((seconds[name] ?? 0) * 1000 + time - booked);
+      booked = time;
+    },
+    seconds,
+    width: Math.min(maxWidth, io.columns()),
+    indent,
+  };
+}
+
+/** Writes streamed text word by word within the width; later lines start under the first. */
+export function createWrapper(
+  write: (text: string) => void,
+  { width, hanging, start }: { width: number; hanging: string; start: number },
+): { push(text: string): void; end(): void } {
+  let column = start;
+  let word = '';
+  let fresh = true;
+  const flush = () => {
+    if (word === '') return;
+    const room = column + word.length + (fresh ? 0 : 1);
+    if (!fresh && room > width) {
+      write(`\n${hanging}${word}`);
+      column = hanging.length + word.length;
+    } else {
+      write(fresh ? word : ` ${word}`);
+      column = room;
+    }
+    fresh = false;
+    word = '';
+  };
+  return {
+    push(text) {
+      for (const character of text) {
+        if (/\s/.test(character)) flush();
+        else word += character;
+      }
+    },
+    end() {
+      flush();
+      write('\n');
+    },
+  };
+}

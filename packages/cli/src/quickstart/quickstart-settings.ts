@@ -1,0 +1,56 @@
+// What the quickstart does by default: which model, which data, which hyper-parameters, and what makes
+// two runs the same run. The figures behind the hyper-parameters are in docs/guides/quickstart.md.
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import type { RunConfigInput } from '@corral/contracts';
+import { rehearsalModel } from '../local-models.ts';
+
+export const defaultModel = 'smollm2-135m-instruct';
+
+/** A run configuration without what the server fills in. */
+export type TrainingSections = Omit<RunConfigInput, 'model' | 'data'> & {
+  readonly data?: Partial<RunConfigInput['data']>;
+};
+
+const example = (name: string): string =>
+  fileURLToPath(new URL(`../../../../examples/quickstart/${name}`, import.meta.url));
+
+export const exampleFiles = {
+  train: example('train.jsonl'),
+  questions: example('questions.jsonl'),
+} as const;
+
+/** A short run is often interrupted by a curious person: little is lost. */
+const checkpoint = { every_steps: 10, keep: 2 };
+
+const sections: Readonly<Record<string, TrainingSections>> = {
+  // Thirty facts in five wordings each. A small model needs a large step to take them in within three
+  // passes; twice this rate forgets how to read the question, half of it leaves facts out.
+  [defaultModel]: {
+    method: 'lora',
+    data: { context_length: 256, validation: 0.1 },
+    lora: { rank: 16, alpha: 32 },
+    train: { epochs: 4, batch_size: 4, learning_rate: 1e-3, schedule: 'cosine', seed: 42 },
+    checkpoint,
+  },
+  [rehearsalModel]: {
+    method: 'lora',
+    data: { context_length: 256, validation: 0.1 },
+    lora: { rank: 16, alpha: 32 },
+    train: { epochs: 8, batch_size: 8, learning_rate: 2e-3, schedule: 'cosine', seed: 42 },
+    checkpoint,
+  },
+};
+
+/** Hyper-parameters for a base model; of a model nobody has tried, its own recipe's. */
+export const trainingSections = (model: string): TrainingSections =>
+  sections[model] ?? { checkpoint };
+
+/** Two quickstarts with the same fingerprint train the same adapter: the second may use the first's. */
+export function fingerprint(parts: {
+  readonly baseSha256: string;
+  readonly dataSha256: string;
+  readonly sections: TrainingSections;
+}): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+}
