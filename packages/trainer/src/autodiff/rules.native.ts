@@ -118,7 +118,7 @@ const samples: { readonly [K in OpKind]: readonly Sample[] } = {
 
 /** Repeatable numbers in (-1, 1), different for each name. */
 const noise = (name: string, length: number): Float32Array => {
-  let state = [...name].reduce((hash, c) => Math.imul(hash, 31) + c.charCodeAt(0), 7);
+  let state = Array.from(name).reduce((hash, c) => Math.imul(hash, 31) + c.charCodeAt(0), 7);
   return Float32Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
     return state / 2 ** 31;

@@ -22,33 +22,20 @@ const isShapeOnly = async (path: string): Promise<boolean> => {
   );
 };
 
-const checkConfig = (config: ModelConfig, path: string): void => {
-  const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: width } = config;
-  const refuse = (reason: string): never => {
-    throw new CorralError('model_unsupported', { params: { path, reason } });
-  };
-  if (heads % groups !== 0) refuse(`${heads} heads do not share ${groups} key/value heads evenly`);
-  if (width % 2 !== 0) refuse(`the head width ${width} is odd`);
-};
-
 /** @throws CorralError when the options and the model do not fit; FormatError from the file's reader */
 const readTensors = async (
   options: OpenCausalLmOptions,
 ): Promise<{ config: ModelConfig; tensors: ModelTensors }> => {
   const { path, seed, onProgress } = options;
   const lora = options.method === 'lora' ? (options.lora ?? null) : null;
-  const allocate = (config: ModelConfig): ModelTensors => {
-    checkConfig(config, path);
-    return allocateTensors(config, lora);
-  };
   if (await isShapeOnly(path)) {
     const config = await readModelConfig(path);
-    const tensors = allocate(config);
+    const tensors = allocateTensors(config, lora);
     initialiseBase(tensors, seed);
     return { config, tensors };
   }
   await using weights = await openModelWeights(path);
-  const tensors = allocate(weights.config);
+  const tensors = allocateTensors(weights.config, lora);
   await loadBase(tensors, weights, { path, onProgress });
   return { config: weights.config, tensors };
 };

@@ -22,9 +22,19 @@ const llama3 = (
   return ((1 - share) * frequency) / factor + share * frequency;
 };
 
-const scaled = (frequency: number, scaling: RopeScaling | null): number => {
-  if (scaling === null) return frequency;
-  return scaling.type === 'linear' ? frequency / scaling.factor : llama3(frequency, scaling);
+/** The frequency of pair `i` under the model's scaling. */
+const scaled = (frequency: number, i: number, scaling: RopeScaling | null): number => {
+  switch (scaling?.type) {
+    case 'linear':
+      return frequency / scaling.factor;
+    case 'llama3':
+      return llama3(frequency, scaling);
+    case 'factors':
+      return frequency / (scaling.factors[i] ?? 1);
+    case undefined:
+    default:
+      return frequency;
+  }
 };
 
 export interface RopeTables {
@@ -34,8 +44,8 @@ export interface RopeTables {
 }
 
 export const ropeTables = (config: ModelConfig, steps: number): RopeTables => {
-  const frequencies = baseFrequencies(config.head_dim, config.rope_theta).map((frequency) =>
-    scaled(frequency, config.rope_scaling),
+  const frequencies = baseFrequencies(config.head_dim, config.rope_theta).map((frequency, i) =>
+    scaled(frequency, i, config.rope_scaling),
   );
   const cos = new Float32Array(steps * frequencies.length);
   const sin = new Float32Array(steps * frequencies.length);

@@ -11,9 +11,9 @@ import { createEmitter } from './emitter.ts';
 interface Lowering {
   readonly emitter: Emitter;
   /** The tensor that holds a value; lowers it when it is new. */
-  nameOf(value: Value): string;
+  readonly nameOf: (value: Value) => string;
   /** Weights by which x is normalised somewhere in the graph: lets both results share one kernel. */
-  normWeightOf(x: Value, epsilon: number): Value | undefined;
+  readonly normWeightOf: (x: Value, epsilon: number) => Value | undefined;
 }
 
 const single = ({ emitter }: Lowering, spec: NodeSpec): string => emitter.emit(spec)[0] ?? '';
