@@ -149,8 +149,15 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
         tokensGenerated += event.tokens.length;
         load.emit(event);
       };
-      const options = { request, promptTokens: tokens, vocabulary, adapter, emit, fail: load.fail };
-      const task = createGenerationTask(options);
+      const task = createGenerationTask({
+        request,
+        promptTokens: tokens,
+        vocabulary,
+        adapter,
+        answerPrefix: request.prompt.kind === 'messages' ? template.answerPrefix : '',
+        emit,
+        fail: load.fail,
+      });
       if (!task.finished) scheduler.submit(task);
     },
     score: (request) => {

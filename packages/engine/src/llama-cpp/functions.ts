@@ -32,7 +32,7 @@ export interface LlamaFunctions {
   vocabularyBos(vocabulary: Address): number;
   vocabularyEos(vocabulary: Address): number;
   vocabularyAddBos(vocabulary: Address): boolean;
-  isControl(vocabulary: Address, token: number): boolean;
+  attributes(vocabulary: Address, token: number): number;
   isEndOfGeneration(vocabulary: Address, token: number): boolean;
   spelling(vocabulary: Address, token: number): string | null;
   tokenize(
@@ -101,7 +101,7 @@ function bindLlama(llama: Library): Omit<LlamaFunctions, 'createThreadpool' | 'f
     vocabularyBos: llama.func('int32_t llama_vocab_bos(void *)'),
     vocabularyEos: llama.func('int32_t llama_vocab_eos(void *)'),
     vocabularyAddBos: llama.func('bool llama_vocab_get_add_bos(void *)'),
-    isControl: llama.func('bool llama_vocab_is_control(void *, int32_t)'),
+    attributes: llama.func('int llama_vocab_get_attr(void *, int32_t)'),
     isEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *, int32_t)'),
     spelling: llama.func('const char *llama_vocab_get_text(void *, int32_t)'),
     tokenize: llama.func(

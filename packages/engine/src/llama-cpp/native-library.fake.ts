@@ -40,6 +40,7 @@ export function createFakeVocabulary(): NativeVocabulary {
     piece: (token) => Uint8Array.from(token < firstControl ? [token] : []),
     spelling: (token) => fakeControlTokens[token - firstControl] ?? String.fromCharCode(token),
     isControl: (token) => token >= firstControl,
+    controlTokens: () => fakeControlTokens.map((_, i) => firstControl + i),
     endOfGeneration: new Set([endOfTurn]),
   };
 }

@@ -23,7 +23,10 @@ export interface NativeVocabulary {
   piece(token: number): Uint8Array;
   /** The token's text as the vocabulary spells it, control tokens included. */
   spelling(token: number): string;
+  /** Control and unknown tokens: what text of people must never become. */
   isControl(token: number): boolean;
+  /** All of them. Costly at the first call. */
+  controlTokens(): readonly number[];
   /** End of text, of turn, …: generation stops here. */
   readonly endOfGeneration: ReadonlySet<number>;
 }

@@ -5,6 +5,11 @@ import type { NativeVocabulary, TokenizeOptions, VocabularyKind } from './native
 
 const kinds: Readonly<Record<number, VocabularyKind>> = { 1: 'sentencepiece', 2: 'byte-pair' };
 
+// LLAMA_TOKEN_ATTR_UNKNOWN and LLAMA_TOKEN_ATTR_CONTROL
+const controlAttributes = (1 << 0) | (1 << 3);
+
+const allTokens = (size: number): number[] => Array.from({ length: size }, (_, token) => token);
+
 /** How `llama_vocab_type` names the kind. */
 export const vocabularyKind = (vocabulary: Address): VocabularyKind =>
   kinds[openLlama().vocabularyType(vocabulary)] ?? 'other';
@@ -32,6 +37,9 @@ export function createVocabulary(vocabulary: Address, withoutPrefix: Address): N
   for (let token = 0; token < size; token++)
     if (llama.isEndOfGeneration(vocabulary, token)) endOfGeneration.add(token);
   const pieces: (Uint8Array | undefined)[] = [];
+  let controls: readonly number[] | undefined;
+  const isControl = (token: number): boolean =>
+    (llama.attributes(vocabulary, token) & controlAttributes) !== 0;
   const encoder = new TextEncoder();
 
   function tokenize(text: string, { special, spacePrefix }: TokenizeOptions): number[] {
@@ -61,7 +69,8 @@ export function createVocabulary(vocabulary: Address, withoutPrefix: Address): N
     tokenize,
     piece: (token) => (pieces[token] ??= readPiece(vocabulary, token)),
     spelling: (token) => llama.spelling(vocabulary, token) ?? '',
-    isControl: (token) => llama.isControl(vocabulary, token),
+    isControl,
+    controlTokens: () => (controls ??= allTokens(size).filter(isControl)),
     endOfGeneration,
   };
 }

@@ -79,6 +79,18 @@ describe('createChatTemplate', () => {
     expect(first?.text).toBe('<|im_start|>system\n');
   });
 
+  it('knows the space that Llama 2 writes before its answers, and that ChatML writes none', () => {
+    expect(createChatTemplate(llama2, tokens).answerPrefix).toBe(' ');
+    expect(createChatTemplate(null, tokens).answerPrefix).toBe('');
+    expect(createChatTemplate("{{ raise_exception('no') }}", tokens).answerPrefix).toBe('');
+  });
+
+  it('shows an empty content as empty, and templates no clock', () => {
+    const source =
+      "{{ 'clock' if strftime_now is defined else 'none' }}{% for m in messages %}{{ m.content or '-' }}{% endfor %}";
+    expect(render(source, [user('')])).toEqual([{ text: 'none-', origin: 'template' }]);
+  });
+
   it('refuses a template that does not parse', () => {
     expect(() => createChatTemplate('{% for %}', tokens)).toThrow(/cannot be used/);
   });

@@ -1,7 +1,8 @@
 // Renders a conversation through the model's Jinja template, keeping apart what the template wrote and
 // what people wrote: the template sees a placeholder for every content, and its output is cut there.
 // Rule shared with the trainer (the parity check compares ids): split the rendered template at message
-// contents, tokenise each piece by itself (prompt-tokens.ts), concatenate. Knows no tokens.
+// contents, tokenise each piece by itself (prompt-tokens.ts), concatenate; trim a content where the
+// template trims; "developer" is rendered as "system"; templates know no clock. Knows no tokens.
 import { Template } from '@huggingface/jinja';
 import { CorralError, type PromptMessage } from '@corral/contracts';
 
@@ -19,6 +20,11 @@ export const chatmlTemplate =
 export interface ChatTemplate {
   /** The prompt up to where the assistant speaks. Throws CorralError `invalid_request` when the template refuses. */
   render(messages: readonly PromptMessage[]): PromptPiece[];
+  /**
+   * White space that the template puts between the prompt and an answer: a model trained on it writes it
+   * first, and nobody wants to read it. Empty for most templates; " " for Llama 2's.
+   */
+  readonly answerPrefix: string;
 }
 
 export interface ChatTemplateOptions {
@@ -34,6 +40,12 @@ const close = '\ue001';
 const margin = '\u2003';
 const placeholder = (index: number): string => `${margin}${open}${index}${close}${margin}`;
 const found = new RegExp(`(${margin}?)${open}(\\d+)${close}(${margin}?)`, 'g');
+
+/**
+ * The library defines a clock; prompts that depend on the day could not be compared. The empty expression
+ * keeps a newline at the start of the template from being taken as the end of the block.
+ */
+const noClock = "{% set strftime_now = undefined %}{{ '' }}";
 
 const refused = (reason: string, cause?: unknown): CorralError =>
   new CorralError('invalid_request', { params: { reason }, param: 'messages', cause });
@@ -65,6 +77,23 @@ function checkNothingLost(rendered: string, messages: readonly PromptMessage[]):
   });
 }
 
+function findAnswerPrefix(
+  run: (messages: readonly PromptMessage[], addGenerationPrompt: boolean) => string,
+): string {
+  const question: PromptMessage = { role: 'user', content: '?' };
+  try {
+    const prompt = run([question], true);
+    const whole = run([question, { role: 'assistant', content: '!' }], false);
+    const [before = ''] = whole.split(`${open}2${close}`);
+    const between = before.startsWith(prompt) ? before.slice(prompt.length) : '';
+    // The placeholder's own margin is not the template's; nor is anything but white space meant.
+    const prefix = between.endsWith(margin) ? between.slice(0, -1) : between;
+    return prefix.trim() === '' ? prefix : '';
+  } catch {
+    return ''; // A template that refuses the probe says nothing about answers.
+  }
+}
+
 /** `source`: Jinja, null for ChatML. Throws CorralError `model_unsupported` when it does not parse. */
 export function createChatTemplate(
   source: string | null,
@@ -73,38 +102,42 @@ export function createChatTemplate(
   const text = source ?? chatmlTemplate;
   let template: Template;
   try {
-    template = new Template(text);
+    template = new Template(noClock + text);
   } catch (error) {
     throw new CorralError('model_unsupported', {
       params: { path: 'chat template', reason: String(error) },
       cause: error,
     });
   }
-  const knowsDeveloper = text.includes('developer');
+  /** Even places hold contents, odd ones names: both come from people. */
+  const run = (messages: readonly PromptMessage[], addGenerationPrompt: boolean): string =>
+    template.render({
+      messages: messages.map(({ role, content, name }, i) => ({
+        role: role === 'developer' ? 'system' : role,
+        // An empty content stays empty: templates ask whether there is one.
+        content: content === '' ? '' : placeholder(2 * i),
+        ...(name === undefined ? {} : { name: placeholder(2 * i + 1) }),
+      })),
+      add_generation_prompt: addGenerationPrompt,
+      bos_token: bosToken,
+      eos_token: eosToken,
+    });
 
   return {
+    answerPrefix: findAnswerPrefix(run),
     render: (messages) => {
-      // Even places hold contents, odd ones names: both come from people.
-      const values = messages.flatMap(({ content, name }) => [content, name ?? '']);
-      const shown = messages.map(({ role, name }, i) => ({
-        role: role === 'developer' && !knowsDeveloper ? 'system' : role,
-        content: placeholder(2 * i),
-        ...(name === undefined ? {} : { name: placeholder(2 * i + 1) }),
-      }));
       let rendered: string;
       try {
-        rendered = template.render({
-          messages: shown,
-          add_generation_prompt: true,
-          bos_token: bosToken,
-          eos_token: eosToken,
-        });
+        rendered = run(messages, true);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         throw refused(`the chat template of this model refuses the messages: ${reason}`, error);
       }
       checkNothingLost(rendered, messages);
-      return cutAtPlaceholders(rendered, values);
+      return cutAtPlaceholders(
+        rendered,
+        messages.flatMap(({ content, name }) => [content, name ?? '']),
+      );
     },
   };
 }

@@ -1,6 +1,7 @@
 // From the pieces of a prompt to token ids. The rule, shared with the trainer: each piece is tokenised by
-// itself, the template's with special tokens on, contents with special tokens off; SentencePiece
-// vocabularies put a space before the first piece only; BOS as the vocabulary says, never doubled.
+// itself, the template's with special tokens on, contents with special tokens off; SentencePiece's space
+// comes before the first piece and behind control tokens inside a piece, before no other piece; BOS as the
+// vocabulary says, never doubled.
 import { CorralError, type Prompt, type RenderResult } from '@corral/contracts';
 import type { ChatTemplate, PromptPiece } from './chat-template.ts';
 import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
@@ -8,23 +9,48 @@ import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
 /** Text longer than this is tokenised in parts first, to see whether it can fit at all. */
 const probeCharacters = 16_384;
 
+/** The first place in `text` where any control token is spelled out, −1 when there is none. */
+function findControl(vocabulary: NativeVocabulary, text: string): number {
+  const places = vocabulary
+    .controlTokens()
+    .map((token) => vocabulary.spelling(token))
+    .filter((spelling) => spelling !== '')
+    .map((spelling) => text.indexOf(spelling))
+    .filter((place) => place >= 0);
+  return places.length === 0 ? -1 : Math.min(...places);
+}
+
 /**
  * Content never becomes a control token. Special tokens are off, but a SentencePiece vocabulary can still
- * merge its way to one ("</" + "s>"): such text is cut inside the token's spelling and tokenised in halves.
+ * merge its way to one ("</" + "s>"): such text is cut behind the first letter and tokenised in two.
  */
 function contentTokens(vocabulary: NativeVocabulary, text: string, spacePrefix: boolean): number[] {
   const tokens = vocabulary.tokenize(text, { special: false, spacePrefix });
-  const control = tokens.find(
-    (token) => vocabulary.isControl(token) || vocabulary.endOfGeneration.has(token),
-  );
-  if (control === undefined) return tokens;
-  const spelling = vocabulary.spelling(control);
-  const at = text.indexOf(spelling);
-  const cut = at < 0 ? Math.ceil(text.length / 2) : at + Math.ceil(spelling.length / 2);
-  if (cut <= 0 || cut >= text.length) return tokens.filter((token) => token !== control);
+  const isControl = (token: number): boolean =>
+    vocabulary.isControl(token) || vocabulary.endOfGeneration.has(token);
+  if (!tokens.some(isControl)) return tokens;
+  const place = findControl(vocabulary, text);
+  const cut = place < 0 ? Math.max(1, text.length >> 1) : place + 1;
+  if (cut >= text.length) return tokens.filter((token) => !isControl(token));
   return [
     ...contentTokens(vocabulary, text.slice(0, cut), spacePrefix),
     ...contentTokens(vocabulary, text.slice(cut), false),
+  ];
+}
+
+/**
+ * Text of the template. Behind a control token a SentencePiece vocabulary puts its space, as llama.cpp
+ * does and as Llama 2 was trained; at the start of a piece only when the piece begins the prompt.
+ */
+function templateTokens(vocabulary: NativeVocabulary, text: string, first: boolean): number[] {
+  const whole = vocabulary.tokenize(text, { special: true, spacePrefix: first });
+  if (first || vocabulary.kind !== 'sentencepiece') return whole;
+  const control = whole.findIndex((token) => vocabulary.isControl(token));
+  if (control < 0) return whole;
+  const rest = text.slice(text.indexOf(vocabulary.spelling(whole[control] as number)));
+  return [
+    ...whole.slice(0, control),
+    ...vocabulary.tokenize(rest, { special: true, spacePrefix: true }),
   ];
 }
 
@@ -40,11 +66,8 @@ export function tokenizePieces(
 ): number[] {
   const tokens: number[] = [];
   for (const [i, { text, origin }] of pieces.entries()) {
-    const spacePrefix = i === 0;
-    const ids =
-      origin === 'template'
-        ? vocabulary.tokenize(text, { special: true, spacePrefix })
-        : contentTokens(vocabulary, text, spacePrefix);
+    const tokenize = origin === 'template' ? templateTokens : contentTokens;
+    const ids = tokenize(vocabulary, text, i === 0);
     for (const id of ids) tokens.push(id);
   }
   return withBos(vocabulary, tokens);

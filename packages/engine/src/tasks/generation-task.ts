@@ -9,6 +9,7 @@ import type {
 } from '@corral/contracts';
 import { CorralError as EngineError } from '@corral/contracts';
 import type { NativeAdapter, NativeVocabulary } from '../llama-cpp/native-types.ts';
+import { createPrefixFilter } from '../prompt/prefix-filter.ts';
 import { createStopFilter } from '../prompt/stop-strings.ts';
 import { createUtf8Assembler, pieceText } from '../prompt/utf8-assembler.ts';
 import { logprobsOf, topLogprobs } from '../sampling/logprobs.ts';
@@ -22,6 +23,8 @@ export interface GenerationTaskOptions {
   readonly promptTokens: readonly number[];
   readonly vocabulary: NativeVocabulary;
   readonly adapter: NativeAdapter | null;
+  /** White space that belongs to the template, not to the answer. */
+  readonly answerPrefix: string;
   readonly emit: (event: GenerationEvent) => void;
   readonly fail: (id: string, error: CorralError) => void;
 }
@@ -52,6 +55,7 @@ export function createGenerationTask(options: GenerationTaskOptions): SequenceTa
     forbidden: request.ignore_eos ? vocabulary.endOfGeneration : [],
   });
   const assembler = createUtf8Assembler();
+  const prefix = createPrefixFilter(options.answerPrefix);
   const stops = createStopFilter(request.stop);
   let finished = false;
 
@@ -69,7 +73,7 @@ export function createGenerationTask(options: GenerationTaskOptions): SequenceTa
   /** Text and end of generation that a sampled token brings. */
   function advance(token: number): { text: string; reason: FinishReason | null } {
     if (vocabulary.endOfGeneration.has(token)) return { text: stops.flush(), reason: 'stop' };
-    const shown = stops.push(assembler.push(vocabulary.piece(token)));
+    const shown = stops.push(prefix.push(assembler.push(vocabulary.piece(token))));
     if (shown.stopped) return { text: shown.text, reason: 'stop' };
     if (tokens.length - promptTokens.length < request.max_tokens)
       return { text: shown.text, reason: null };
