@@ -22,6 +22,7 @@ export { modelsStore } from './models-store.ts';
 export type { ModelRow } from './models-store.ts';
 export { modelsMigrations } from './models-tables.ts';
 export { isFullPrecision } from './serving-format.ts';
+export { hashFile } from './weight-store.ts';
 
 export interface ModelsDependencies {
   readonly db: Db;

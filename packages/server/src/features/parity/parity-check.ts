@@ -1,0 +1,173 @@
+// Replays the trainer's golden transcripts on an engine and says how well the two agree. The engine does
+// the forward passes; this file compares, judges against the bar and names the likely cause of a
+// disagreement. Knows no tables and no HTTP.
+import type { Golden, Parity, Prompt, ScoreResult } from '@corral/contracts';
+import { promptMessageSchema } from '@corral/contracts';
+import type { Engine, EngineAdapter } from '../../engines/engine.ts';
+import { isFullPrecision } from '../models/index.ts';
+import { bucketedKl } from './divergence.ts';
+
+type Transcript = Golden['transcripts'][number];
+
+export interface ParityBar {
+  readonly greedyAgreement: number;
+  /** Nats. */
+  readonly meanKl: number;
+}
+
+/**
+ * Prompt token ids must always be equal: there is no tolerance for another text.
+ * 16- and 32-bit weights: the numbers are those that were trained on; what is left is the order of sums
+ * and the 16-bit cache, far below these bars, so more means another model.
+ * Quantised weights: rounding each weight to 8 bits moves logits by some hundredths, which flips the most
+ * likely token only where two candidates are about equally likely; 4-bit weights stay within the same
+ * bars for healthy adapters. An adapter that is not applied, scaled wrongly or put on another base misses
+ * them by far (agreement below one half, KL above one nat on what it was taught).
+ */
+export const bars = {
+  full: { greedyAgreement: 0.99, meanKl: 0.005 },
+  quantised: { greedyAgreement: 0.9, meanKl: 0.05 },
+} as const satisfies Record<string, ParityBar>;
+
+export const barFor = (servingFormat: string): ParityBar =>
+  isFullPrecision(servingFormat) ? bars.full : bars.quantised;
+
+export interface ReplayOptions {
+  readonly engine: Pick<Engine, 'score' | 'render'>;
+  readonly adapter: EngineAdapter | null;
+  readonly golden: Golden;
+  readonly servingFormat: string;
+  /** The transcripts name another base than the one that serves. */
+  readonly otherBase: boolean;
+  readonly signal: AbortSignal;
+}
+
+interface Replayed {
+  readonly promptDifference: { position: number; expected: number; found: number } | null;
+  readonly argmaxDifference: { position: number; expected: number; found: number } | null;
+  readonly agreeing: number;
+  readonly positions: number;
+  readonly klSum: number;
+}
+
+const firstDifference = (expected: readonly number[], found: readonly number[]) => {
+  const length = Math.max(expected.length, found.length);
+  for (let position = 0; position < length; position++) {
+    const [a, b] = [expected[position] ?? -1, found[position] ?? -1];
+    if (a !== b) return { position, expected: a, found: b };
+  }
+  return null;
+};
+
+/** Roles are checked, so that a damaged file is an error here and not inside the engine. */
+const promptOf = ({ messages }: Transcript): Prompt => ({
+  kind: 'messages',
+  messages: messages.map((message) => promptMessageSchema.parse(message)),
+});
+
+function compare(transcript: Transcript, score: ScoreResult): Omit<Replayed, 'promptDifference'> {
+  const { greedy_tokens: greedy, top_logprobs: top } = transcript;
+  let agreeing = 0;
+  let klSum = 0;
+  for (const [i, position] of score.positions.entries()) {
+    if (position.argmax === greedy[i]) agreeing++;
+    klSum += bucketedKl(
+      (top[i] ?? []).map(([, logprob]) => logprob),
+      position.wanted_logprobs,
+    );
+  }
+  const found = score.positions.map(({ argmax }) => argmax);
+  return {
+    argmaxDifference: firstDifference(greedy, found),
+    agreeing,
+    positions: greedy.length,
+    klSum,
+  };
+}
+
+async function replayOne(options: ReplayOptions, transcript: Transcript): Promise<Replayed> {
+  const { engine, adapter } = options;
+  const expected = transcript.prompt_tokens;
+  const rendered = await engine.render(promptOf(transcript));
+  // Forced from the trainer's own ids, so that a template that differs is not also counted as weights.
+  const score = await engine.score({
+    adapter,
+    prompt: { kind: 'tokens', tokens: expected },
+    forcedTokens: transcript.greedy_tokens,
+    topLogprobs: 1,
+    wanted: transcript.top_logprobs.map((row) => row.map(([token]) => token)),
+  });
+  const promptDifference = firstDifference(expected, rendered.tokens);
+  return { promptDifference, ...compare(transcript, score) };
+}
+
+/** One sentence for a person who wonders why; measured where it can be. */
+async function likelyCause(
+  options: ReplayOptions,
+  transcript: Transcript,
+  found: Replayed,
+): Promise<string> {
+  if (found.promptDifference) {
+    return 'the chat template or the tokenizer differs between trainer and engine';
+  }
+  if (options.otherBase) return 'the transcripts were made with another base model';
+  if (options.adapter !== null) {
+    const bare = await replayOne({ ...options, adapter: null }, transcript);
+    // Without the adapter nothing changes: it is loaded but has no effect.
+    if (Math.abs(bare.klSum - found.klSum) <= 1e-4 * Math.max(bare.klSum, 1e-6)) {
+      return 'the adapter is not applied: with and without it the engine answers alike';
+    }
+  }
+  const share = found.agreeing / Math.max(found.positions, 1);
+  if (!isFullPrecision(options.servingFormat) && share >= 0.7) {
+    return `rounding by the serving format ${options.servingFormat}`;
+  }
+  return 'the weights differ: another base, another adapter version or another scale';
+}
+
+/** The certificate. `passed` is decided by the bar for the serving format. */
+export async function replayGolden(options: ReplayOptions): Promise<Parity> {
+  const { golden, servingFormat, signal } = options;
+  const total = { agreeing: 0, positions: 0, klSum: 0 };
+  let promptsEqual = true;
+  let first: { transcript: number; replayed: Replayed } | null = null;
+  for (const [index, transcript] of golden.transcripts.entries()) {
+    signal.throwIfAborted();
+    const replayed = await replayOne(options, transcript);
+    promptsEqual &&= replayed.promptDifference === null;
+    total.agreeing += replayed.agreeing;
+    total.positions += replayed.positions;
+    total.klSum += replayed.klSum;
+    if (replayed.promptDifference ?? replayed.argmaxDifference) {
+      first ??= { transcript: index, replayed };
+    }
+  }
+  const positions = Math.max(total.positions, 1);
+  const agreement = total.agreeing / positions;
+  const meanKl = total.klSum / positions;
+  const bar = barFor(servingFormat);
+  const difference = first?.replayed.promptDifference ?? first?.replayed.argmaxDifference ?? null;
+  const transcript = first === null ? undefined : golden.transcripts[first.transcript];
+  return {
+    prompt_tokens_equal: promptsEqual,
+    greedy_agreement: agreement,
+    mean_kl: meanKl,
+    positions: total.positions,
+    transcripts: golden.transcripts.length,
+    // No positions, no proof.
+    passed:
+      promptsEqual &&
+      total.positions > 0 &&
+      agreement >= bar.greedyAgreement &&
+      meanKl <= bar.meanKl,
+    first_difference:
+      first === null || difference === null || transcript === undefined
+        ? null
+        : {
+            transcript: first.transcript,
+            ...difference,
+            likely_cause: await likelyCause(options, transcript, first.replayed),
+          },
+    serving_format: servingFormat,
+  };
+}
