@@ -11,6 +11,8 @@ import { parseArgs } from 'node:util';
 import { CorralError, toErrorPayload, trainerExitCodes } from '@corral/contracts';
 import { loadConfig } from './config/load-config.ts';
 import { checkCommand } from './data/check-command.ts';
+import { openCausalLm } from './models/open-causal-lm.ts';
+import { runTraining } from './recipes/run-training.ts';
 
 const usage = `usage: worker.ts train   --config FILE --output DIR
        worker.ts check   --config FILE [--preview N]
@@ -64,7 +66,40 @@ async function check({ config, preview }: Arguments, defaultPreview: number): Pr
     : trainerExitCodes.finished;
 }
 
+/** Aborted by SIGTERM, SIGINT, or the end of the parent: its channel or its pipe closes. */
+function pauseSignal(): AbortSignal {
+  const controller = new AbortController();
+  const pause = (): void => {
+    controller.abort();
+  };
+  process.on('SIGTERM', pause);
+  process.on('SIGINT', pause);
+  process.on('disconnect', pause);
+  if (process.env['CORRAL_PARENT'] === 'pipe') {
+    process.stdin.on('end', pause).on('close', pause).on('error', pause).resume().unref();
+  }
+  // A parent that is gone reads no events; the log on disk has them.
+  process.stdout.on('error', pause);
+  return controller.signal;
+}
+
+async function train({ config, output }: Arguments): Promise<number> {
+  if (output === undefined) throw new UsageError('--output DIR is missing');
+  const signal = pauseSignal();
+  const outcome = await runTraining(await loadConfig(config), {
+    output: resolve(output),
+    folder: dirname(config),
+    signal,
+    emit: (event) => {
+      if (event.type !== 'failed') writeLine(event);
+    },
+    openModel: openCausalLm,
+  });
+  return trainerExitCodes[outcome];
+}
+
 const commands: Record<string, (args: Arguments) => Promise<number>> = {
+  train,
   check: (args) => check(args, 0),
   preview: (args) => check(args, 5),
 };
@@ -91,3 +126,6 @@ async function main(): Promise<number> {
 }
 
 process.exitCode = await main().catch(explain);
+// Listeners on the parent's channel must not keep a finished worker.
+if (process.connected) process.disconnect();
+process.stdin.destroy();

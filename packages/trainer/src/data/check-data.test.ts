@@ -34,6 +34,15 @@ const check = (
   writeFileSync(path, content);
   return checkData(path, encoder, options);
 };
+const refusal = (report: DataReport): CorralError | null => {
+  try {
+    requireUsable(report);
+    return null;
+  } catch (error) {
+    if (CorralError.isInstance(error)) return error;
+    throw error;
+  }
+};
 const message = (role: string, content: unknown, more = {}) => ({ role, content, ...more });
 const row = (...messages: unknown[]): string => JSON.stringify({ messages });
 
@@ -120,17 +129,14 @@ describe('a data set', () => {
     expect(report.errors.map((error) => error.row)).toEqual(
       Array.from({ length: 20 }, (_, index) => index + 2),
     );
-    try {
-      requireUsable(report);
-      expect.unreachable();
-    } catch (error) {
-      if (!CorralError.isInstance(error)) throw error;
-      expect(error.code).toBe('data_invalid');
-      expect(error.message).toContain('30 of 31 rows');
-      expect(error.message).toContain('row 2: "messages" is missing');
-      expect(error.message).toContain('... and 10 more');
-      expect(error.details).toMatchObject({ error_count: 30, rows: 31 });
-    }
+    expect(refusal(report)).toMatchObject({
+      code: 'data_invalid',
+      details: { error_count: 30, rows: 31 },
+    });
+    const text = refusal(report)?.message;
+    expect(text).toContain('30 of 31 rows');
+    expect(text).toContain('row 2: "messages" is missing');
+    expect(text).toContain('... and 10 more');
   });
 
   test('without rows is empty', async () => {

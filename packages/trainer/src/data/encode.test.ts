@@ -99,7 +99,7 @@ describe('a rendered conversation', () => {
   test('is the start of the training example', () => {
     const { tokens } = encodeChat(chat(user('a'), assistant('b')), encoderOf());
     const prompt = encodePrompt([user('a')], encoderOf());
-    expect([...tokens.slice(0, prompt.length)]).toEqual(prompt);
+    expect(Array.from(tokens.slice(0, prompt.length))).toEqual(prompt);
   });
 
   test('has contents trimmed where the template trims them', () => {

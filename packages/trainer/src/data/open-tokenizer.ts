@@ -5,6 +5,8 @@ import { CorralError } from '@corral/contracts';
 import {
   FormatError,
   type TokenizerFiles,
+  detectFormat,
+  ggufTokenizerFromJson,
   openFileSource,
   readGguf,
   tokenizerJsonFromGguf,
@@ -52,10 +54,15 @@ async function filesOfFolder(folder: string): Promise<TokenizerFiles> {
   const config = await readText(configPath);
   const tokenizerConfig = config === null ? {} : parseObject(configPath, config);
   const template = await readText(join(folder, 'chat_template.jinja'));
+  // Rebuilt from what a GGUF of this model would hold, so that training and serving see the same ids.
+  const rebuilt = tokenizerJsonFromGguf(
+    ggufTokenizerFromJson({ tokenizerJson: parseObject(path, text), tokenizerConfig }),
+  );
   return {
-    tokenizerJson: parseObject(path, text),
+    tokenizerJson: rebuilt.tokenizerJson,
     tokenizerConfig: {
       ...tokenizerConfig,
+      ...rebuilt.tokenizerConfig,
       chat_template: template ?? defaultTemplate(tokenizerConfig['chat_template']),
     },
   };
@@ -70,6 +77,10 @@ function defaultTemplate(value: unknown): unknown {
 
 async function filesOfGguf(path: string): Promise<TokenizerFiles> {
   await using source = await openFileSource(path);
+  if ((await detectFormat(source)) !== 'gguf') {
+    const reason = 'it is weights without a config: give the folder that holds config.json';
+    throw new FormatError(reason, { path });
+  }
   const { metadata } = await readGguf(source);
   return tokenizerJsonFromGguf(metadata);
 }

@@ -63,7 +63,7 @@ export function sentencePieceFiles(template?: string): TokenizerFiles {
     { length: 256 },
     (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
   );
-  const letters = [...'▁abcdefghijklmnopqrstuvwxyz[]/.'];
+  const letters = Array.from('▁abcdefghijklmnopqrstuvwxyz[]/.');
   const tokens = ['<unk>', ...bytes, ...letters, 'hi', '▁hi'];
   return {
     tokenizerJson: {

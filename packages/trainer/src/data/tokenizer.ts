@@ -11,7 +11,7 @@
 //     begin with it already.
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { CorralError } from '@corral/contracts';
-import type { TokenizerFiles } from '@corral/formats';
+import { type TokenizerFiles, plainTextTokenizer } from '@corral/formats';
 
 type JsonObject = Record<string, unknown>;
 
@@ -122,13 +122,12 @@ function wantsBos(config: JsonObject, json: JsonObject, bosToken: string): boole
 
 function build(json: JsonObject, config: JsonObject) {
   const { json: bare, prefixes } = withoutPrefix(json);
-  const added = Array.isArray(json['added_tokens']) ? json['added_tokens'] : [];
-  const plain = added.filter((token) => asObject(token)['special'] !== true);
+  const plain = plainTextTokenizer({ tokenizerJson: bare, tokenizerConfig: config });
   return {
     controls: readAddedTokens(json).filter(({ special }) => special),
     prefixes,
     /** Knows no control tokens, so no text can reach them. */
-    inner: new HuggingFaceTokenizer({ ...bare, added_tokens: plain }, config),
+    inner: new HuggingFaceTokenizer(plain.tokenizerJson, config),
   };
 }
 

@@ -1,0 +1,47 @@
+// `events.jsonl`: every event of a run, one JSON object a line, over all its sittings. A resumed run
+// cuts off what the checkpoint does not know, because those steps are computed again.
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RunEvent } from '@corral/contracts';
+import { writeFileAtomic } from './atomic-file.ts';
+
+export const eventLogPath = (output: string): string => join(output, 'events.jsonl');
+
+/** Adds one event. Synchronous: a line is whole or, after a crash, cut (and then passed over). */
+export function appendEvent(output: string, event: RunEvent): void {
+  mkdirSync(output, { recursive: true });
+  appendFileSync(eventLogPath(output), `${JSON.stringify(event)}\n`);
+}
+
+const parse = (line: string): RunEvent[] => {
+  try {
+    return [JSON.parse(line) as RunEvent];
+  } catch {
+    // The last line of a killed process.
+    return [];
+  }
+};
+
+/** All whole events; none when there is no log. */
+export async function readEvents(output: string): Promise<RunEvent[]> {
+  try {
+    const text = await readFile(eventLogPath(output), 'utf8');
+    return text.split('\n').flatMap((line) => (line === '' ? [] : parse(line)));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+const stepOf = (event: RunEvent): number =>
+  'step' in event && typeof event.step === 'number' ? event.step : -1;
+
+/** Removes events of steps after `step`, and what came after the last sitting's end of them. */
+export async function rewindEvents(output: string, step: number): Promise<void> {
+  const events = await readEvents(output);
+  const kept = events.filter((event) => stepOf(event) <= step && event.type !== 'finished');
+  if (kept.length === events.length) return;
+  const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');
+  await writeFileAtomic(eventLogPath(output), text);
+}

@@ -1,0 +1,90 @@
+// Full training: every parameter is trained, from given weights or, when the model folder holds only a
+// shape (config.json and tokenizer), from scratch. Also continued pre-training, which differs in its data.
+//   load  → examples with their loss mask     build → model, optimiser, where to go on
+//   train → the loop                          save  → model, transcripts, record          close
+import { basename } from 'node:path';
+import { readTokenizerFiles } from '../data/open-tokenizer.ts';
+import { createAdamW } from '../optim/adamw.ts';
+import { clipGradients } from '../optim/clip-gradients.ts';
+import { learningRateAt } from '../optim/schedules.ts';
+import { saveModel } from '../output/full-model.ts';
+import { finishRun, saveGolden } from './finish.ts';
+import { loadData } from './load-data.ts';
+import { checkResources } from './resources.ts';
+import { type Run, phaseReporter } from './run.ts';
+import { TrainingSession, layoutOf } from './session.ts';
+import { accumulateGradients, requireSane } from './train-step.ts';
+
+/** Runs to the end. Throws RunPaused when asked to pause, CorralError for what cannot go on. */
+export async function trainFull(run: Run): Promise<void> {
+  const startedAt = performance.now();
+  const { config } = run;
+  const { schedule, learning_rate, warmup_ratio, weight_decay, max_grad_norm } = config.train;
+
+  // Load
+  const data = await loadData(run);
+
+  // Build
+  await using model = await run.openModel({
+    path: config.model.path,
+    method: 'full',
+    seed: config.train.seed,
+    threads: config.runtime.threads,
+    device: config.runtime.device,
+    onProgress: phaseReporter(run.emit, 'load weights'),
+  });
+  const optimizer = createAdamW(
+    // Norms and biases are not decayed.
+    model.parameters.map((parameter) => ({ ...parameter, decay: parameter.shape.length > 1 })),
+    { weightDecay: weight_decay },
+  );
+  await checkResources(run, model.parameters, 'model');
+  const session = await TrainingSession.open(run, { data, model, optimizer });
+  const { plan } = session;
+
+  // Train
+  for (;;) {
+    await session.validateIfDue();
+    const { step } = session.state;
+    if (step >= plan.totalSteps || session.stopsEarly) break;
+    const began = performance.now();
+    const learningRate = learningRateAt(step, {
+      schedule,
+      learningRate: learning_rate,
+      totalSteps: plan.totalSteps,
+      warmupRatio: warmup_ratio,
+    });
+    const microBatches = plan.microBatches(step);
+    const result = await accumulateGradients(
+      model,
+      { store: data.train, microBatches },
+      { layout: layoutOf(run), step },
+    );
+    const gradNorm = clipGradients(model.parameters, max_grad_norm);
+    requireSane(
+      { loss: result.loss, gradNorm },
+      {
+        step: step + 1,
+        rows: microBatches.flat().map((index) => data.train.rowOf(index)),
+        vocabularySize: model.config.vocab_size,
+      },
+    );
+    optimizer.step(learningRate);
+    const seconds = (performance.now() - began) / 1000;
+    session.record({ result, learningRate, gradNorm, seconds });
+    await session.checkpointIfDue();
+  }
+  await session.chooseParameters();
+
+  // Save
+  await saveModel(run.output, {
+    name: basename(config.model.path),
+    parameters: model.parameters,
+    modelConfig: model.config,
+    tokenizer: await readTokenizerFiles(config.model.path),
+  });
+  await saveGolden(run, model, data);
+  await finishRun(run, { session, model, data }, startedAt);
+
+  // Close: `await using` releases the model.
+}

@@ -1,0 +1,60 @@
+// Which prompts the golden transcripts use: a few held-out rows and a few training rows, spread over the
+// file, so that both what was learned and what was not is compared.
+import type { ChatMessage, Example } from '../data/example.ts';
+import { readRows } from '../data/rows.ts';
+import type { GoldenPrompt } from '../output/golden.ts';
+import type { RunData } from './load-data.ts';
+import type { Run } from './run.ts';
+
+const promptsOfEach = 4;
+
+/** Every n-th of the rows, at most `count`. */
+const spread = (rows: readonly number[], count: number): number[] => {
+  const distinct = [...new Set(rows)];
+  const step = Math.max(1, distinct.length / count);
+  return Array.from({ length: Math.min(count, distinct.length) }, (_, index) =>
+    Math.floor(index * step),
+  ).flatMap((index) => distinct[index] ?? []);
+};
+
+/** A prompt: the conversation up to its last answer. Text is asked for as a user would quote it. */
+function promptOf(example: Example): GoldenPrompt | null {
+  if (example.kind === 'text') {
+    const content = example.text.trim().slice(0, 200);
+    return content === '' ? null : { messages: [{ role: 'user', content }], answer: '' };
+  }
+  const last = example.messages.findLastIndex(({ role }) => role === 'assistant');
+  const plain = ({ role, content }: ChatMessage): ChatMessage => ({ role, content });
+  const usesTools = example.tools ?? example.messages.some((message) => message.tool_calls);
+  if (usesTools === true || Array.isArray(usesTools)) return null;
+  return {
+    messages: example.messages.slice(0, last).map(plain),
+    answer: example.messages[last]?.content ?? '',
+  };
+}
+
+async function collect(run: Run, path: string, wanted: readonly number[]): Promise<GoldenPrompt[]> {
+  const rows = new Set(wanted);
+  const prompts: GoldenPrompt[] = [];
+  for await (const { row, example } of readRows(path, { format: run.config.data.format })) {
+    const prompt = rows.has(row) && example ? promptOf(example) : null;
+    if (prompt) prompts.push(prompt);
+    if (prompts.length === rows.size) break;
+  }
+  return prompts;
+}
+
+/** Prompts for the golden transcripts of a run, validation rows first. */
+export async function goldenPrompts(run: Run, data: RunData): Promise<GoldenPrompt[]> {
+  const { train, validation } = run.config.data;
+  const rowsOf = (store: RunData['train']): number[] =>
+    spread(
+      Array.from({ length: store.count }, (_, index) => store.rowOf(index)),
+      promptsOfEach,
+    );
+  const heldOutPath = typeof validation === 'number' ? train.path : validation.path;
+  return [
+    ...(await collect(run, heldOutPath, rowsOf(data.validation))),
+    ...(await collect(run, train.path, rowsOf(data.train))),
+  ];
+}

@@ -1,0 +1,84 @@
+// LoRA supervised fine-tuning (Hu et al. 2021, arXiv:2106.09685): the base is frozen, each chosen linear
+// layer gets a product of two thin matrices, and only those are trained.
+//   load  → examples with their loss mask     build → model, optimiser, where to go on
+//   train → the loop                          save  → adapter, transcripts, record        close
+import { createAdamW } from '../optim/adamw.ts';
+import { clipGradients } from '../optim/clip-gradients.ts';
+import { learningRateAt } from '../optim/schedules.ts';
+import { saveAdapter } from '../output/peft-adapter.ts';
+import { finishRun, saveGolden } from './finish.ts';
+import { loadData } from './load-data.ts';
+import { checkResources } from './resources.ts';
+import { type Run, phaseReporter } from './run.ts';
+import { TrainingSession, layoutOf } from './session.ts';
+import { accumulateGradients, requireSane } from './train-step.ts';
+
+/** Runs to the end. Throws RunPaused when asked to pause, CorralError for what cannot go on. */
+export async function trainLora(run: Run): Promise<void> {
+  const startedAt = performance.now();
+  const { config } = run;
+  const { schedule, learning_rate, warmup_ratio, weight_decay, max_grad_norm } = config.train;
+
+  // Load
+  const data = await loadData(run);
+
+  // Build
+  await using model = await run.openModel({
+    path: config.model.path,
+    method: 'lora',
+    lora: config.lora,
+    seed: config.train.seed,
+    threads: config.runtime.threads,
+    device: config.runtime.device,
+    onProgress: phaseReporter(run.emit, 'load weights'),
+  });
+  const optimizer = createAdamW(model.parameters, { weightDecay: weight_decay });
+  await checkResources(run, model.parameters, 'adapter');
+  const session = await TrainingSession.open(run, { data, model, optimizer });
+  const { plan } = session;
+
+  // Train
+  for (;;) {
+    await session.validateIfDue();
+    const { step } = session.state;
+    if (step >= plan.totalSteps || session.stopsEarly) break;
+    const began = performance.now();
+    const learningRate = learningRateAt(step, {
+      schedule,
+      learningRate: learning_rate,
+      totalSteps: plan.totalSteps,
+      warmupRatio: warmup_ratio,
+    });
+    const microBatches = plan.microBatches(step);
+    const result = await accumulateGradients(
+      model,
+      { store: data.train, microBatches },
+      { layout: layoutOf(run), step },
+    );
+    const gradNorm = clipGradients(model.parameters, max_grad_norm);
+    requireSane(
+      { loss: result.loss, gradNorm },
+      {
+        step: step + 1,
+        rows: microBatches.flat().map((index) => data.train.rowOf(index)),
+        vocabularySize: model.config.vocab_size,
+      },
+    );
+    optimizer.step(learningRate);
+    const seconds = (performance.now() - began) / 1000;
+    session.record({ result, learningRate, gradNorm, seconds });
+    await session.checkpointIfDue();
+  }
+  await session.chooseParameters();
+
+  // Save
+  await saveAdapter(run.output, {
+    parameters: model.parameters,
+    modelConfig: model.config,
+    config,
+  });
+  await saveGolden(run, model, data);
+  await finishRun(run, { session, model, data }, startedAt);
+
+  // Close: `await using` releases the model.
+}

@@ -1,0 +1,108 @@
+// Runs a configuration from its resolution to its end: locks the output, chooses the recipe, turns what
+// happens into events, and says how it ended. Knows no process and no terminal.
+import { resolve } from 'node:path';
+import {
+  CorralError,
+  type RunConfig,
+  type RunEvent,
+  type TrainingMethod,
+  toErrorPayload,
+} from '@corral/contracts';
+import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
+import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
+import { appendEvent } from '../output/event-log.ts';
+import { lockOutput } from '../output/run-lock.ts';
+import { readRunRecord } from '../output/run-record.ts';
+import { trainFull } from './full.ts';
+import { trainLora } from './lora.ts';
+import { type Run, RunPaused } from './run.ts';
+
+export interface RunTrainingOptions {
+  readonly output: string;
+  /** Where relative paths of the configuration start. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  readonly emit: (event: RunEvent) => void;
+  readonly openModel: (options: OpenCausalLmOptions) => Promise<CausalLm>;
+}
+
+export type RunOutcome = 'finished' | 'paused';
+
+const notYet = (method: string) => (): Promise<void> =>
+  Promise.reject(
+    new CorralError('unsupported_parameter', {
+      params: {
+        param: `method: ${method}`,
+        reason: 'this version trains with lora, full, pretrain',
+      },
+    }),
+  );
+
+const recipes: Record<TrainingMethod, (run: Run) => Promise<void>> = {
+  lora: trainLora,
+  full: trainFull,
+  pretrain: trainFull,
+  qlora: notYet('qlora'),
+  dpo: notYet('dpo'),
+};
+
+/** A finished folder answers at once; a folder of another configuration is refused. */
+async function answerFromRecord(run: Run, emit: Run['emit']): Promise<boolean> {
+  const record = await readRunRecord(run.output);
+  if (!record) return false;
+  if (record.identity !== run.identity) {
+    const reason = `"${run.output}" holds the result of another configuration. Give another --output.`;
+    throw new CorralError('conflict', { params: { reason } });
+  }
+  // Not logged again: the log has it.
+  emit({ type: 'finished', ...record.figures });
+  return true;
+}
+
+/** What happens under the lock; its events are logged. */
+async function runLocked(config: RunConfig, output: string, options: RunTrainingOptions) {
+  const { folder, signal, openModel } = options;
+  const resolved = await resolveConfig(config, folder);
+  const record = (event: RunEvent): void => {
+    appendEvent(output, event);
+    options.emit(event);
+  };
+  const run: Run = {
+    config: resolved,
+    identity: runIdentity(resolved),
+    output,
+    signal,
+    emit: record,
+    openModel,
+  };
+  if (await answerFromRecord(run, options.emit)) return 'finished';
+  try {
+    await recipes[resolved.method](run);
+    return 'finished';
+  } catch (error) {
+    if (error instanceof RunPaused) {
+      record({ type: 'paused', step: error.step });
+      return 'paused';
+    }
+    appendEvent(output, { type: 'failed', error: toErrorPayload(error) });
+    throw error;
+  }
+}
+
+/**
+ * Trains, or goes on where an earlier call with the same output stopped. Every event goes to `emit`, and
+ * to events.jsonl once the folder is the run's own. Throws what ended the run, after a `failed` event.
+ */
+export async function runTraining(
+  config: RunConfig,
+  options: RunTrainingOptions,
+): Promise<RunOutcome> {
+  const output = resolve(options.output);
+  try {
+    using _lock = await lockOutput(output);
+    return await runLocked(config, output, options);
+  } catch (error) {
+    options.emit({ type: 'failed', error: toErrorPayload(error) });
+    throw error;
+  }
+}

@@ -1,0 +1,95 @@
+// One optimiser step's gradients, and the loss over held-out examples. The maths that methods share: a
+// step's loss is the mean over its loss tokens, over all micro batches together, so neither packing nor
+// gradient accumulation changes it.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { CorralError } from '@corral/contracts';
+import { type ExampleStore, totalWeight } from '../data/data-set.ts';
+import { buildBatch, inputLength, packRows } from '../data/packing.ts';
+import type { BatchResult, CausalLm, PackedBatch } from '../models/causal-lm.ts';
+import type { Run } from './run.ts';
+
+export type Layout = Pick<Run['config']['data'], 'packing'> & { readonly contextLength: number };
+
+export interface StepResult {
+  /** Mean negative log-likelihood of a loss token, natural log. */
+  readonly loss: number;
+  readonly tokenAccuracy: number;
+  /** Tokens fed, without padding. */
+  readonly tokens: number;
+}
+
+/** Lays the given examples out as one batch. */
+export function layOut(
+  store: ExampleStore,
+  indices: readonly number[],
+  { contextLength, packing }: Layout,
+): PackedBatch {
+  const examples = indices.map((index) => store.get(index));
+  return buildBatch(examples, packRows(examples.map(inputLength), { contextLength, packing }));
+}
+
+function summarise(results: readonly BatchResult[]): StepResult {
+  const sum = (key: keyof BatchResult): number =>
+    results.reduce((total, result) => total + result[key], 0);
+  return {
+    loss: sum('lossSum') / sum('weightSum'),
+    tokenAccuracy: sum('correct') / Math.max(1, sum('scored')),
+    tokens: sum('tokens'),
+  };
+}
+
+/** Adds the gradient of one step's mean loss to the model's parameters. */
+export async function accumulateGradients(
+  model: CausalLm,
+  { store, microBatches }: { store: ExampleStore; microBatches: readonly (readonly number[])[] },
+  { layout, step }: { layout: Layout; step: number },
+): Promise<StepResult> {
+  const lossScale = 1 / totalWeight(store, microBatches.flat());
+  const results: BatchResult[] = [];
+  for (const indices of microBatches) {
+    results.push(await model.forwardBackward(layOut(store, indices, layout), { lossScale, step }));
+    // The maths blocks this thread; signals and output get their turn here.
+    await nextTurn();
+  }
+  return summarise(results);
+}
+
+/** Loss over all examples of a store, in batches of `batchSize`. `onBatch` may throw to stop. */
+export async function evaluateStore(
+  model: CausalLm,
+  store: ExampleStore,
+  { layout, batchSize, onBatch }: { layout: Layout; batchSize: number; onBatch: () => void },
+): Promise<StepResult> {
+  const results: BatchResult[] = [];
+  for (let first = 0; first < store.count; first += batchSize) {
+    const count = Math.min(batchSize, store.count - first);
+    const indices = Array.from({ length: count }, (_, index) => first + index);
+    results.push(await model.evaluate(layOut(store, indices, layout)));
+    await nextTurn();
+    onBatch();
+  }
+  return summarise(results);
+}
+
+/** Far above the loss of guessing (ln V): nothing useful comes after it. */
+const divergedFactor = 4;
+
+/** Stops a run whose numbers are lost. Throws CorralError `training_diverged` with step and rows. */
+export function requireSane(
+  { loss, gradNorm }: { loss: number; gradNorm: number },
+  { step, rows, vocabularySize }: { step: number; rows: readonly number[]; vocabularySize: number },
+): void {
+  const limit = divergedFactor * Math.log(vocabularySize);
+  const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);
+  if (finite && loss <= limit) return;
+  const reason = finite
+    ? `the loss is ${loss.toFixed(2)}, far above guessing`
+    : Number.isFinite(loss)
+      ? 'the gradient is not finite'
+      : 'the loss is not finite';
+  const shown = rows.slice(0, 20).join(', ') + (rows.length > 20 ? ', …' : '');
+  throw new CorralError('training_diverged', {
+    params: { step, reason, rows: shown },
+    details: { step, rows: rows.slice(0, 100), loss: String(loss), grad_norm: String(gradNorm) },
+  });
+}
