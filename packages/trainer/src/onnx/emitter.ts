@@ -49,6 +49,11 @@ export interface OnnxModel {
   readonly outputs: readonly TensorInfo[];
 }
 
+export interface OutputInfo extends TensorInfo {
+  /** The tensor that holds the result. */
+  readonly from: string;
+}
+
 export interface Emitter {
   /** @returns the names of the node's outputs */
   emit(spec: NodeSpec): readonly string[];
@@ -156,14 +161,29 @@ export const createEmitter = (): Emitter => {
     return once(key, () => [constant(new Float32Array(length).fill(value), shape)])[0] ?? '';
   };
 
+  /** Gives results their names; one that is fed, constant or asked for twice is copied under its name. */
+  const nameOutputs = (outputs: readonly OutputInfo[]): NodeProto[] => {
+    const renames = new Map<string, string>();
+    const computed = new Set(nodes.flatMap((node) => node.output));
+    const copies: NodeProto[] = [];
+    for (const { name, from } of outputs) {
+      if (computed.has(from) && !renames.has(from)) renames.set(from, name);
+      else
+        copies.push(create(NodeProtoSchema, { opType: 'Identity', input: [from], output: [name] }));
+    }
+    const rename = (name: string): string => renames.get(name) ?? name;
+    for (const node of [...nodes, ...copies]) {
+      node.input = node.input.map(rename);
+      node.output = node.output.map(rename);
+    }
+    return copies;
+  };
+
   const finish: Emitter['finish'] = (inputs, outputs) => {
-    // An output has a name of its own: one tensor may be asked for under two names, or be an input.
-    const renames = outputs.map(({ name, from }) =>
-      create(NodeProtoSchema, { opType: 'Identity', input: [from], output: [name] }),
-    );
+    const copies = nameOutputs(outputs);
     const graph = create(GraphProtoSchema, {
       name: 'corral',
-      node: [...nodes, ...renames],
+      node: [...nodes, ...copies],
       input: inputs.map(valueInfo),
       output: outputs.map(valueInfo),
       initializer: initializers,
