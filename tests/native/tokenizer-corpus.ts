@@ -1,7 +1,7 @@
 // Text on which tokenizers disagree when one of them is wrong: Unicode, code, runs of white space, scripts
 // without spaces, emoji, look-alike control tokens, random bytes of a fixed seed. Knows no tokenizer.
 
-const written = [
+export const writtenTexts: readonly string[] = [
   'Hello world!',
   'hello',
   ' hello',
@@ -113,7 +113,7 @@ const written = [
   '𐍈𐌰𐌹',
   '𓀀𓁐',
   '꧁༺ text ༻꧂',
-] as const;
+];
 
 /** mulberry32: small, and the same on every machine. */
 function makeRandom(seed: number): () => number {
@@ -155,7 +155,8 @@ function randomStrings(count: number): string[] {
 }
 
 export const tokenizerCorpus: readonly string[] = [
-  ...written,
-  written.join(' '),
+  ...writtenTexts,
+  writtenTexts.join(' '),
+  ...Array.from({ length: 40 }, (_, spaces) => `${' '.repeat(spaces)}x${'\n'.repeat(spaces)}`),
   ...randomStrings(400),
 ];

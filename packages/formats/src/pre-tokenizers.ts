@@ -3,6 +3,8 @@
 // the one before. Source: llama-vocab.cpp, llm_tokenizer_bpe, and the flags set in llama_vocab::impl::load.
 // `\s` here means White_Space and `\p{N}` all numbers, as in llama.cpp; both differ from JavaScript's \s, \d.
 
+import { isJsonObject as isObject } from './strict-json.ts';
+
 export interface PreTokenizer {
   readonly patterns: readonly string[];
   /** A word that is a token as it stands is not merged again. */
@@ -60,10 +62,6 @@ const knownSignatures: ReadonlyMap<string, string> = new Map([
       name,
     ]),
 ]);
-
-type Json = { readonly [key: string]: unknown };
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** One step of a `pre_tokenizer`, or '?' for what has no counterpart. */
 function stepSignature(step: unknown): string {

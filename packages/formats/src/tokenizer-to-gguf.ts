@@ -4,11 +4,9 @@ import { FormatError } from './format-error.ts';
 import { gguf, type GgufMetadata, type GgufValue } from './gguf-metadata.ts';
 import { maxVocabulary } from './limits.ts';
 import { preTokenizerName, preTokenizers } from './pre-tokenizers.ts';
+import { isJsonObject as isObject, type JsonObject } from './strict-json.ts';
 import { specialTokenKeys, tokenTypes } from './token-types.ts';
-import type { JsonObject, TokenizerFiles } from './tokenizer-from-gguf.ts';
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+import type { TokenizerFiles } from './tokenizer-from-gguf.ts';
 
 const unsupported = (reason: string): FormatError =>
   new FormatError(reason, { code: 'model_unsupported' });
