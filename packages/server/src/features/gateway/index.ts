@@ -1,0 +1,45 @@
+// Gateway feature: OpenAI's completions over whatever is deployed, under the policy in force.
+import type { AuditLog } from '../../audit/audit-log.ts';
+import type { Db } from '../../db/database.ts';
+import type { Engines } from '../../engines/engine-supervisor.ts';
+import type { Feature } from '../../http/feature.ts';
+import type { Metrics } from '../../http/metrics.ts';
+import type { SseStreams } from '../../http/sse.ts';
+import type { DeploymentsService } from '../deployments/index.ts';
+import type { FinishedChoice } from './completion-shapes.ts';
+import { usageOf } from './completion-shapes.ts';
+import type { ContentPolicy } from './content-policy.ts';
+import { createFingerprintStore } from './fingerprint-store.ts';
+import { gatewayRoutes } from './gateway-routes.ts';
+import { createGatewayService } from './gateway-service.ts';
+import { createKeyLimiter } from './key-limiter.ts';
+
+export { gatewayMigrations } from './fingerprint-store.ts';
+
+export interface GatewayFeatureDependencies {
+  readonly db: Db;
+  readonly audit: AuditLog;
+  readonly engines: Pick<Engines, 'engine'>;
+  readonly deployments: Pick<DeploymentsService, 'resolve'>;
+  readonly policy: ContentPolicy;
+  readonly streams: SseStreams;
+  readonly metrics: Metrics;
+  /** Generations one key may have waiting or running. */
+  readonly requestsPerKey: number;
+}
+
+export function createGatewayFeature(deps: GatewayFeatureDependencies): Feature {
+  const { db, policy, streams, metrics, requestsPerKey } = deps;
+  const fingerprints = createFingerprintStore(db);
+  const limiter = createKeyLimiter(requestsPerKey);
+  const gateway = createGatewayService({ ...deps, fingerprints, limiter });
+  const tokens = metrics.counter('corral_tokens_total', 'Tokens read and written.');
+  const answers = metrics.counter('corral_generations_total', 'Answers, by how they ended.');
+  const onFinished = (choices: readonly FinishedChoice[]): void => {
+    const usage = usageOf(choices);
+    tokens.add(usage.prompt_tokens, { kind: 'prompt' });
+    tokens.add(usage.completion_tokens, { kind: 'completion' });
+    for (const { finishReason } of choices) answers.add(1, { finish_reason: finishReason });
+  };
+  return { routes: gatewayRoutes({ gateway, policy, fingerprints, streams, onFinished }) };
+}
