@@ -25,7 +25,7 @@ export const normalisations = ['none', 'nfkc-strip', 'nfkc-casefold-strip'] as c
 export type Normalisation = (typeof normalisations)[number];
 export const boundaries = ['word', 'substring', 'cjk'] as const;
 export type Boundary = (typeof boundaries)[number];
-export const validators = ['luhn', 'iban', 'hidden-tags'] as const;
+export const validators = ['luhn', 'iban', 'hidden-tags', 'random-token'] as const;
 export type ValidatorName = (typeof validators)[number];
 
 const detectorId = z.string().regex(/^d\.[a-z][a-z0-9_]{0,62}$/, 'must look like d.name');
