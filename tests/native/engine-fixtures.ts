@@ -52,7 +52,9 @@ function tensor(name: string, dims: readonly number[], value: () => number): Ggu
   return { name, type: 'F32', shape: dims, data };
 }
 
-const letters = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?<>/|_[]:'];
+const letters = Array.from(
+  'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?<>/|_[]:',
+);
 export const controlTokens = ['<s>', '</s>', '<|im_start|>', '<|im_end|>'];
 const normal = 1;
 const unknown = 2;
@@ -307,8 +309,10 @@ export async function startEngine(
   child.on('message', (message) => deliver(waiting, message as EngineMessage));
   const exited = new Promise<number | string>((resolve) => {
     child.on('exit', (code, signal) => {
-      for (const { reject } of waiting.values())
-        reject(new CorralError('engine_failed', { params: { reason: String(signal ?? code) } }));
+      for (const request of waiting.values())
+        request.reject(
+          new CorralError('engine_failed', { params: { reason: String(signal ?? code) } }),
+        );
       resolve(signal ?? code ?? -1);
     });
   });

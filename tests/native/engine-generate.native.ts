@@ -146,13 +146,16 @@ describe('log-probabilities', () => {
         top_logprobs: 5,
         wanted: drawn.tokens.map((token) => [token, 0]),
       })) as ScoreResult;
-      expect(score.positions.map(({ argmax }) => argmax)).toEqual(drawn.tokens);
+      // Not the drawn token where that is the end of a turn, which was forbidden.
+      const best = drawn.logprobs.map(({ top }) => top[0]?.token);
+      expect(score.positions.map(({ argmax }) => argmax)).toEqual(best);
       expect(score.prompt_tokens).toHaveLength(drawn.finish?.prompt_tokens ?? 0);
       for (const [i, { wanted_logprobs, top_logprobs }] of score.positions.entries()) {
-        // Other shapes of batches add in another order.
-        expect(wanted_logprobs[0]).toBeCloseTo(drawn.logprobs[i]?.logprob ?? 0, 3);
+        // A prompt's attention adds in another order than a single token's, in float16.
+        const difference = (wanted_logprobs[0] ?? 0) - (drawn.logprobs[i]?.logprob ?? 0);
+        expect(Math.abs(difference)).toBeLessThan(0.03);
         expect(top_logprobs).toHaveLength(5);
-        expect(top_logprobs[0]?.[1]).toBe(wanted_logprobs[0]);
+        expect(top_logprobs[0]?.[0]).toBe(best[i]);
       }
     }
   });

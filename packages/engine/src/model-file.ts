@@ -1,7 +1,13 @@
 // The gate before native code: a file is opened by llama.cpp only after its header was read and checked
 // here, because llama.cpp aborts the process on some headers that it should refuse.
 import { CorralError } from '@corral/contracts';
-import { FormatError, openFileSource, readGguf, validateModelHeader } from '@corral/formats';
+import {
+  detectFormat,
+  FormatError,
+  openFileSource,
+  readGguf,
+  validateModelHeader,
+} from '@corral/formats';
 
 /** Throws CorralError `file_not_found`, `model_format_refused` or `model_file_invalid`. */
 export type CheckModelFile = (path: string, kind: 'model' | 'adapter') => Promise<void>;
@@ -9,6 +15,8 @@ export type CheckModelFile = (path: string, kind: 'model' | 'adapter') => Promis
 export const checkModelFile: CheckModelFile = async (path, kind) => {
   try {
     await using source = await openFileSource(path);
+    // Says what a file is that is no model at all; safetensors are read by the trainer, not served.
+    await detectFormat(source);
     const file = await readGguf(source);
     if (kind === 'model') validateModelHeader(file);
   } catch (error) {
