@@ -55,6 +55,10 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
+/** What ends soon is seen soon; what lasts is not asked about ten times a second. */
+const growing = (looks: number, intervalMs: number): number =>
+  Math.min(intervalMs, 25 * 2 ** Math.min(looks, 16));
+
 const isUnreachable = (error: unknown): boolean =>
   CorralError.isInstance(error) && error.code === 'server_unreachable';
 
@@ -99,11 +103,11 @@ export async function waitForOperation(
 ): Promise<Operation> {
   const { onChange, signal, intervalMs = 250, patienceMs = 15_000 } = options;
   let current = operation;
-  for (;;) {
+  for (let looks = 0; ; looks += 1) {
     onChange?.(current);
     if (current.status === 'failed') throw operationError(current);
     if (current.status === 'succeeded') return current;
-    await pause(intervalMs, signal);
+    await pause(growing(looks, intervalMs), signal);
     const { id } = current;
     current = await patiently(() => client.operations.get(id, { signal }), { patienceMs, signal });
   }
@@ -137,7 +141,7 @@ export async function* watchJob(
 ): AsyncGenerator<JobUpdate, void, void> {
   const { signal, intervalMs = 500, patienceMs = 30_000, untilPaused = true } = options;
   let cursor: string | undefined;
-  for (;;) {
+  for (let looks = 0; ; looks += 1) {
     const update = await patiently(
       async () => {
         // The job first: events written before it became final are then surely in the next answer.
@@ -150,7 +154,7 @@ export async function* watchJob(
     yield update;
     const { status } = update.job;
     if (isFinalJobStatus(status) || (untilPaused && status === 'paused')) return;
-    await pause(intervalMs, signal);
+    await pause(growing(looks, intervalMs), signal);
   }
 }
 
