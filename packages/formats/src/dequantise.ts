@@ -15,7 +15,7 @@ import { FormatError } from './format-error.ts';
 import { tensorTypes, type TensorType } from './tensor-types.ts';
 
 /** The types that can be read as numbers. */
-export const dequantisableTypes = [
+const dequantisableTypes = [
   'F32',
   'F16',
   'BF16',
@@ -28,7 +28,7 @@ export const dequantisableTypes = [
   'Q5_K',
   'Q6_K',
 ] as const satisfies readonly TensorType[];
-export type DequantisableType = (typeof dequantisableTypes)[number];
+type DequantisableType = (typeof dequantisableTypes)[number];
 
 const copyF32: DequantiseBlocks = (bytes, out) => {
   new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(bytes);

@@ -28,7 +28,7 @@ export {
   type RopeScaling,
 } from './model-config.ts';
 export { readModelConfig } from './read-model-config.ts';
-export { ropeFrequencies } from './rope-frequencies.ts';
+export { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
 export { openModelWeights, type ModelTensor, type ModelWeights } from './model-weights.ts';
 export { permuteQk, unpermuteQk } from './permute-qk.ts';
 export { quantise, type QuantisableType } from './quantise.ts';

@@ -5,7 +5,7 @@ import { gguf } from './gguf-metadata.ts';
 import { modelConfigFromGguf, modelConfigToGguf } from './model-config-gguf.ts';
 import { modelConfigFromJson, modelConfigToJson } from './model-config-json.ts';
 import type { ModelConfig } from './model-config.ts';
-import { ropeFrequencies } from './rope-frequencies.ts';
+import { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
 
 /** meta-llama/Llama-3.2-1B's config.json, as transformers 4 writes it. */
 const version4 = {
@@ -159,5 +159,16 @@ describe('rotary frequencies', () => {
     const expected = [1, 0.016_560_440_88, 0.001_290_548_011, 8.570_255_89e-6, 9.418_306_49e-8];
     for (const [i, at] of [0, 10, 15, 20, 31].entries())
       expect((frequencies[at] ?? 0) / (expected[i] ?? 1)).toBeCloseTo(1, 6);
+  });
+
+  test('of Llama 3.2 are the plain ones divided by the factors that GGUF stores', () => {
+    const config = modelConfigFromJson(version4);
+    const factors = ropeFactors(config) ?? new Float32Array(0);
+    expect([factors.length, factors[0], factors[31]]).toEqual([32, 1, 32]);
+    const stored = { ...config, rope_scaling: { type: 'factors', factors: [...factors] } } as const;
+    const [direct, through] = [ropeFrequencies(config), ropeFrequencies(stored)];
+    for (const [i, frequency] of direct.entries())
+      expect((through[i] ?? 0) / frequency).toBeCloseTo(1, 6);
+    expect(ropeFactors({ ...config, rope_scaling: null })).toBeNull();
   });
 });

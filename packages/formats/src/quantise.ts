@@ -3,8 +3,7 @@
 import { bfloat16Bits, halfBits } from './float16.ts';
 import { tensorTypes } from './tensor-types.ts';
 
-export const quantisableTypes = ['F32', 'F16', 'BF16', 'Q8_0', 'Q4_0'] as const;
-export type QuantisableType = (typeof quantisableTypes)[number];
+export type QuantisableType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0';
 
 type QuantiseBlocks = (values: Float32Array, out: DataView) => void;
 

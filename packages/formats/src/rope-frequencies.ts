@@ -2,8 +2,8 @@
 // Sources: RoFormer (arXiv 2104.09864) for the base; transformers modeling_rope_utils.py for `llama3`.
 import type { ModelConfig, RopeScaling } from './model-config.ts';
 
-/** How much slower each of the head_dim / 2 frequencies of `llama3` turns; GGUF's `rope_freqs.weight`. */
-export function ropeFactors(
+/** How much slower each of the head_dim / 2 frequencies of `llama3` turns. */
+function llama3Factors(
   scaling: Extract<RopeScaling, { type: 'llama3' }>,
   frequencies: readonly number[],
 ): number[] {
@@ -29,7 +29,7 @@ export function ropeFrequencies(
     case 'linear':
       return Float64Array.from(base, (frequency) => frequency / scaling.factor);
     case 'llama3': {
-      const factors = ropeFactors(scaling, base);
+      const factors = llama3Factors(scaling, base);
       return Float64Array.from(base, (frequency, i) => frequency / (factors[i] ?? 1));
     }
     case 'factors':
@@ -37,4 +37,17 @@ export function ropeFrequencies(
     default:
       return scaling satisfies never;
   }
+}
+
+/**
+ * The values of `rope_freqs.weight` that a GGUF of this model needs (float32, head_dim / 2), or null: GGUF
+ * has no other place for the scaling of Llama 3.1.
+ */
+export function ropeFactors(
+  config: Pick<ModelConfig, 'head_dim' | 'rope_theta' | 'rope_scaling'>,
+): Float32Array<ArrayBuffer> | null {
+  if (config.rope_scaling === null || config.rope_scaling.type === 'linear') return null;
+  const base = ropeFrequencies({ ...config, rope_scaling: null });
+  const scaled = ropeFrequencies(config);
+  return Float32Array.from(base, (frequency, i) => frequency / (scaled[i] ?? frequency));
 }

@@ -56,11 +56,6 @@ export function parseStrictJson(bytes: Uint8Array, what: string): unknown {
   } catch (cause) {
     throw new FormatError(`${what} is not UTF-8`, { cause });
   }
-  return parseStrictJsonText(text, what);
-}
-
-/** As parseStrictJson, from text. */
-export function parseStrictJsonText(text: string, what: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -12,7 +12,7 @@ import {
 } from './gguf-metadata.ts';
 import { preTokenizers } from './pre-tokenizers.ts';
 import { sentencePieceMerges } from './sentencepiece-merges.ts';
-import { isJsonObject, type JsonObject } from './strict-json.ts';
+import type { JsonObject } from './strict-json.ts';
 import { specialTokenKeys, tokenTypes } from './token-types.ts';
 
 /** What `new Tokenizer(tokenizerJson, tokenizerConfig)` of @huggingface/tokenizers takes. */
@@ -227,43 +227,22 @@ export function tokenizerJsonFromGguf(metadata: GgufMetadata): TokenizerFiles {
   };
 }
 
-export interface PlainTextOptions {
-  /**
-   * SentencePiece only: whether the text gets a space before it. llama.cpp gives one to the first piece of
-   * a text and to each piece right after a control token, and none to a piece that goes on after text.
-   */
-  readonly spacePrefix?: boolean;
-}
-
-/** The normalizer without its Prepend step. */
-function withoutPrefix(normalizer: unknown): unknown {
-  if (!isJsonObject(normalizer) || !Array.isArray(normalizer['normalizers'])) return normalizer;
-  const steps: unknown[] = normalizer['normalizers'];
-  const kept = steps.filter((step) => !isJsonObject(step) || step['type'] !== 'Prepend');
-  return { ...normalizer, normalizers: kept };
-}
-
 /**
  * The same tokenizer for text that may not form control tokens: `<|im_start|>` in it stays characters, as
  * with llama_tokenize and parse_special = false. Tokens that the vocabulary calls user-defined are still
- * found, as llama.cpp does. Made for what tokenizerJsonFromGguf returns.
+ * found, as llama.cpp does. SentencePiece: the text gets llama.cpp's space before it; a caller whose text
+ * goes on after other text removes `Prepend` from the normalizer.
  */
-export function plainTextTokenizer(
-  { tokenizerJson, tokenizerConfig }: TokenizerFiles,
-  { spacePrefix = true }: PlainTextOptions = {},
-): TokenizerFiles {
+export function plainTextTokenizer({
+  tokenizerJson,
+  tokenizerConfig,
+}: TokenizerFiles): TokenizerFiles {
   const added = tokenizerJson['added_tokens'];
   const kept = (Array.isArray(added) ? (added as JsonObject[]) : []).filter(
     ({ special }) => special !== true,
   );
-  const normalizer = tokenizerJson['normalizer'];
   return {
-    tokenizerJson: {
-      ...tokenizerJson,
-      added_tokens: kept,
-      post_processor: null,
-      normalizer: spacePrefix ? normalizer : withoutPrefix(normalizer),
-    },
+    tokenizerJson: { ...tokenizerJson, added_tokens: kept, post_processor: null },
     tokenizerConfig,
   };
 }

@@ -145,9 +145,4 @@ describe('a SentencePiece tokenizer.json', () => {
       special_tokens: { '<s>': { ids: [1] } },
     });
   });
-
-  test('can leave the space prefix out for text that goes on', () => {
-    const plain = plainTextTokenizer(tokenizerJsonFromGguf(metadata), { spacePrefix: false });
-    expect(JSON.stringify(plain.tokenizerJson['normalizer'])).not.toContain('Prepend');
-  });
 });
