@@ -1,5 +1,5 @@
 // Fills a model's tensors: base weights from a file, or drawn by seed when there are none; adapters
-// always drawn. The file's names and shapes are checked against the architecture before anything is read.
+// always drawn.
 import { CorralError } from '@corral/contracts';
 import type { ModelWeights } from '@corral/formats';
 import type { ModelTensors, NamedPart } from './model-tensors.ts';
@@ -22,38 +22,21 @@ const isFinite = (values: Float32Array): boolean => {
   return sum === 0;
 };
 
-const unsupported = (path: string, reason: string): CorralError =>
-  new CorralError('model_unsupported', { params: { path, reason } });
-
 const baseParts = (tensors: ModelTensors): NamedPart[] =>
   allTensors(tensors)
     .filter((tensor) => !isAdapter(tensor))
     .flatMap(partsOf);
 
-const checkNames = (parts: readonly NamedPart[], weights: ModelWeights, path: string): void => {
-  for (const { name, shape } of parts) {
-    const found = weights.tensors.get(name);
-    if (!found) throw unsupported(path, `the tensor "${name}" is missing`);
-    if (found.shape.join() !== shape.join()) {
-      const shapes = `[${found.shape.join(', ')}], expected [${shape.join(', ')}]`;
-      throw unsupported(path, `the tensor "${name}" has the shape ${shapes}`);
-    }
-  }
-};
-
-export interface LoadOptions {
-  readonly path: string;
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-}
-
-/** @throws CorralError model_unsupported, non_finite_weights; FormatError of the file's reader */
+/**
+ * @param weights a reader that has checked names and shapes against the configuration
+ * @throws CorralError non_finite_weights; FormatError of the reader
+ */
 export const loadBase = async (
   tensors: ModelTensors,
-  weights: ModelWeights,
-  { path, onProgress }: LoadOptions,
+  weights: Pick<ModelWeights, 'readFloats'>,
+  onProgress?: (done: number, total: number) => void,
 ): Promise<void> => {
   const parts = baseParts(tensors);
-  checkNames(parts, weights, path);
   const total = parts.reduce((sum, { data }) => sum + data.byteLength, 0);
   let done = 0;
   for (const { name, data } of parts) {

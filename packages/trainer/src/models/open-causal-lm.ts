@@ -36,7 +36,7 @@ const readTensors = async (
   }
   await using weights = await openModelWeights(path);
   const tensors = allocateTensors(weights.config, lora);
-  await loadBase(tensors, weights, { path, onProgress });
+  await loadBase(tensors, weights, onProgress);
   return { config: weights.config, tensors };
 };
 
