@@ -37,7 +37,8 @@ class LogprobGate {
   #produced = 0;
   #released = 0;
   readonly #redactions: PolicyDecision[] = [];
-  #pendingMarks = '';
+  /** Released text that is not yet matched with offsets. */
+  #unread = '';
 
   take(event: GenerationEvent): void {
     let at = this.#produced;
@@ -61,22 +62,26 @@ class LogprobGate {
     return free.filter((held) => !this.#isRedacted(held)).map(({ entry }) => entry);
   }
 
-  /** A mark stands for the characters of its redaction; all else is one to one. */
+  /**
+   * A mark stands for the characters of its redaction, all else is one to one. Of redactions that
+   * overlap, the later one has a mark of its own or none.
+   */
   #advance(release: string): void {
-    this.#pendingMarks += release;
+    this.#unread += release;
     for (;;) {
-      const next = this.#redactions.find(({ start }) => start >= this.#released);
-      const gap = next === undefined ? Number.POSITIVE_INFINITY : next.start - this.#released;
-      if (next === undefined || this.#pendingMarks.length <= gap) {
-        this.#released += this.#pendingMarks.length;
-        this.#pendingMarks = '';
+      const next = this.#redactions.find(({ end }) => end > this.#released);
+      const gap = next === undefined ? Infinity : Math.max(next.start - this.#released, 0);
+      if (next === undefined || this.#unread.length <= gap) {
+        this.#released += this.#unread.length;
+        this.#unread = '';
         return;
       }
-      const rest = this.#pendingMarks.slice(gap);
+      const rest = this.#unread.slice(gap);
       const mark = `[redacted: ${next.code}]`;
-      if (!rest.startsWith(mark)) return; // The rest of the mark is still to come.
-      this.#released = Math.max(next.end, this.#released + gap);
-      this.#pendingMarks = rest.slice(mark.length);
+      const hasMark = rest.startsWith(mark);
+      if (!hasMark && mark.startsWith(rest)) return; // The rest of the mark is still to come.
+      this.#released = next.end;
+      this.#unread = hasMark ? rest.slice(mark.length) : rest;
     }
   }
 

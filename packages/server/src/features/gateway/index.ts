@@ -14,6 +14,8 @@ import { gatewayRoutes } from './gateway-routes.ts';
 import { createGatewayService } from './gateway-service.ts';
 import { createKeyLimiter } from './key-limiter.ts';
 
+export type { ContentPolicy } from './content-policy.ts';
+export { createDefaultPolicy } from './default-policy.ts';
 export { gatewayMigrations } from './fingerprint-store.ts';
 
 export interface GatewayFeatureDependencies {
