@@ -2,7 +2,7 @@
 // shared by all requests. What cannot work is refused here, all faults at once; nothing is skipped
 // silently, because a rule that never fires is a false promise.
 import { compileCondition, type Condition } from './conditions.ts';
-import { type DecisionAction, decisionActions, type Direction, directions } from './decision.ts';
+import { type DecisionAction, decisionActions, type Direction } from './decision.ts';
 import { compileLexicon, LexiconScanner } from './match/lexicon.ts';
 import { RegexProgram } from './match/regex-program.ts';
 import { regexViewOf, RegexScanner } from './match/regex-scanner.ts';
@@ -321,7 +321,9 @@ function programFor(direction: Direction, rules: readonly CompiledRule[]): Direc
   const enforcing = new Set(
     detectors.filter((one) => rulesOf.get(one)?.some(({ action }) => action !== 'annotate')),
   );
-  const longest = [...enforcing].reduce((max, { maxUnits }) => Math.max(max, maxUnits), 0);
+  // An enforcing span also waits its turn behind open annotations, so all detectors count.
+  const holding = enforcing.size === 0 ? [] : detectors;
+  const longest = holding.reduce((max, { maxUnits }) => Math.max(max, maxUnits), 0);
   return { detectors, rulesOf, enforcing, views, maxHoldBackChars: longest + holdBackSlack };
 }
 
