@@ -37,8 +37,8 @@ const parameter = (name: string, shape: readonly [number, number], fill: (i: num
 export interface FakeModelOptions {
   readonly vocabularySize: number;
   readonly seed: number;
-  /** Called before each forwardBackward; may throw to play a crash. */
-  readonly onBatch?: () => void;
+  /** Called before each forwardBackward; may throw or spoil the weights. */
+  readonly onBatch?: (parameters: readonly Parameter[]) => void;
 }
 
 /** logits(next | token) = base[token] + B · A[:, token]; A is [r, V], B is [V, r] and starts at 0. */
@@ -109,7 +109,7 @@ export function createFakeModel({ vocabularySize: V, seed, onBatch }: FakeModelO
     parameters: [a, b],
     baseParameterCount: V * V,
     forwardBackward: async (batch, { lossScale }) => {
-      onBatch?.();
+      onBatch?.([a, b]);
       return Promise.resolve(pass(batch, lossScale));
     },
     evaluate: (batch) => Promise.resolve(pass(batch, null)),
