@@ -1,5 +1,6 @@
 // Learning rate as a pure function of the step: linear warm-up, then cosine, linear or constant.
-// Same values as transformers' get_*_schedule_with_warmup, so that runs can be compared.
+// As transformers' get_*_schedule_with_warmup, but warm-up starts above 0: in a run of a few dozen steps
+// a step at rate 0 is a step lost.
 import type { scheduleNames } from '@corral/contracts';
 
 export type ScheduleName = (typeof scheduleNames)[number];
