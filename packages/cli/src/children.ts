@@ -6,8 +6,6 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stdio?: StdioOptions;
   readonly cwd?: string;
-  /** In a session of its own: a Ctrl-C of the terminal does not reach it. */
-  readonly detached?: boolean;
   /** How long the child may take to end by itself once asked. */
   readonly graceMs?: number;
 }
@@ -24,7 +22,7 @@ export interface Child {
   readonly running: boolean;
   /** SIGTERM, then SIGKILL after the grace. Idempotent. */
   close(): Promise<void>;
-  /** Lets it outlive us; it must have been started `detached`. */
+  /** Lets it outlive us. */
   release(): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -84,7 +82,10 @@ export function createChildren(): Children {
   return {
     spawn(command, args, options = {}) {
       const { env = process.env, stdio = 'pipe', graceMs = defaultGraceMs } = options;
-      const { cwd, detached = false } = options;
+      const { cwd } = options;
+      // In a session of its own: a Ctrl-C of the terminal reaches it once, through us, and not twice,
+      // which servers and trainers take for impatience. (On Windows it would open a window.)
+      const detached = process.platform !== 'win32';
       const child = own(
         spawn(command, [...args], { env, stdio, detached, ...(cwd !== undefined && { cwd }) }),
         graceMs,

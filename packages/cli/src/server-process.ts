@@ -102,7 +102,6 @@ function spawnServer(
       env,
       stdio: ['ignore', 'ignore', file],
       graceMs,
-      detached: true,
     });
     closeSync(file);
     return { child, words: () => readFileSync(log, 'utf8').split('\n') };
