@@ -243,7 +243,7 @@ type WithoutId<T> = T extends unknown ? Omit<T, 'id'> & { id?: string } : never;
 type Call = WithoutId<EngineRequestInput>;
 type GenerateCall = Partial<Omit<Extract<EngineRequestInput, { type: 'generate' }>, 'type'>>;
 
-export interface Generated {
+interface Generated {
   readonly text: string;
   readonly tokens: number[];
   readonly logprobs: TokenLogprob[];

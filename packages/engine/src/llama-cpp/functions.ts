@@ -9,7 +9,7 @@ import { expectedVersion, measureLayout, type StructValue } from './struct-layou
 /** Address of something native; null or 0n = none. */
 export type Address = bigint | null;
 /** Memory that native code reads or writes during the call. */
-export type Memory = Uint8Array | Int32Array | null;
+type Memory = Uint8Array | Int32Array | null;
 
 export interface LlamaFunctions {
   version(): string;

@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { structLayouts, structNames, type LayoutTable } from './struct-layouts.ts';
 
+const compiler = process.env['CC'] ?? 'cc';
+
 function probeSource(): string {
   const lines = structNames.flatMap((name) => [
     `printf("${name} 0 %zu\\n", sizeof(struct ${name}));`,
@@ -38,7 +40,7 @@ export function probeLayout(header: string): LayoutTable {
     writeFileSync(source, probeSource());
     const include = dirname(header);
     const includes = [include, join(include, '../ggml/include')].map((path) => `-I${path}`);
-    execFileSync('cc', [...includes, source, '-o', program]);
+    execFileSync(compiler, [...includes, source, '-o', program]);
     const rows = execFileSync(program, { encoding: 'utf8' }).trim().split('\n');
     return Object.fromEntries(
       rows.map((row) => {

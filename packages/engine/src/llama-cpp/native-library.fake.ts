@@ -12,12 +12,12 @@ import type {
   NativeVocabulary,
 } from './native-types.ts';
 
-export const fakeControlTokens = ['<|im_start|>', '<|im_end|>', '<s>'];
+const fakeControlTokens = ['<|im_start|>', '<|im_end|>', '<s>'];
 const firstControl = 256;
 const vocabularySize = firstControl + fakeControlTokens.length;
 const endOfTurn = firstControl + 1;
 
-export function createFakeVocabulary(): NativeVocabulary {
+function createFakeVocabulary(): NativeVocabulary {
   const bytes = (text: string): number[] => [...new TextEncoder().encode(text)];
   const pattern = /<\|im_start\|>|<\|im_end\|>|<s>/g;
   return {

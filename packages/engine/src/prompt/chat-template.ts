@@ -13,7 +13,7 @@ export interface PromptPiece {
 }
 
 /** What a file without a template gets (the format of SmolLM2, Qwen and others). */
-export const chatmlTemplate =
+const chatmlTemplate =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 

@@ -60,10 +60,7 @@ function withBos(vocabulary: NativeVocabulary, tokens: number[]): number[] {
 }
 
 /** Token ids of a rendered prompt. */
-export function tokenizePieces(
-  vocabulary: NativeVocabulary,
-  pieces: readonly PromptPiece[],
-): number[] {
+function tokenizePieces(vocabulary: NativeVocabulary, pieces: readonly PromptPiece[]): number[] {
   const tokens: number[] = [];
   for (const [i, { text, origin }] of pieces.entries()) {
     const tokenize = origin === 'template' ? templateTokens : contentTokens;

@@ -114,9 +114,9 @@ export function createSampler(settings: Sampling, options: LogitAdjusterOptions)
   return {
     sample: (row) => {
       const adjusted = adjuster.adjust(row);
-      if (!Number.isFinite(maximum(adjusted))) return -1;
-      const token =
-        settings.temperature === 0 ? argmax(adjusted) : draw(adjusted, settings, random);
+      const best = argmax(adjusted);
+      if (!Number.isFinite(adjusted[best])) return -1;
+      const token = settings.temperature === 0 ? best : draw(adjusted, settings, random);
       adjuster.accept(token);
       return token;
     },
