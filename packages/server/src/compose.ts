@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import type { CheckpointSigner } from '@corral/evidence';
 import type { FastifyBaseLogger } from 'fastify';
 import { createArtifactStore } from './artifacts/artifact-store.ts';
+import { composeServing, type ServingOptions } from './compose-serving.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
 import { createAccessFeature, type AccessService } from './features/access/index.ts';
 import { createEvidenceFeature } from './features/evidence/index.ts';
 import { createFilesFeature } from './features/files/index.ts';
+import { createFineTuningFeature } from './features/fine-tuning/index.ts';
+import type { ModelsPort, ParityPort } from './features/models/index.ts';
 import { createStatusFeature } from './features/status/index.ts';
 import { homePaths } from './home.ts';
 import type { Feature } from './http/feature.ts';
@@ -30,9 +33,18 @@ export interface ComposeOptions {
   readonly database: Database;
   readonly signer: CheckpointSigner;
   readonly log: FastifyBaseLogger;
+  /** Tests put others in the place of children, of the network and of the models. */
+  readonly substitutes?: Substitutes;
+}
+export interface Substitutes {
+  readonly serving?: ServingOptions;
+  readonly trainerEntry?: string;
+  readonly models?: ModelsPort;
+  readonly parity?: ParityPort;
 }
 
-export function compose({ config, database, signer, log }: ComposeOptions): Composition {
+export function compose(options: ComposeOptions): Composition {
+  const { config, database, signer, log, substitutes = {} } = options;
   const home = homePaths(config.home);
   const { db } = database;
   const metrics = createMetrics();
@@ -61,18 +73,27 @@ export function compose({ config, database, signer, log }: ComposeOptions): Comp
     artifacts: createArtifactStore(join(home.artifacts, 'files')),
     maxBytes: config.limits.file_bytes,
   });
+  const serving = composeServing(platform, substitutes.serving);
+  const fineTuning = createFineTuningFeature({
+    ...platform,
+    access: access.service,
+    files: files.service,
+    models: substitutes.models ?? serving.models,
+    parity: substitutes.parity ?? serving.parity,
+    trainerEntry: substitutes.trainerEntry,
+  });
   const status = createStatusFeature({
     database,
     home: home.root,
     metrics,
-    engines: () => [],
-    jobs: async () => ({ queued: 0, running: 0 }),
+    engines: () => serving.engines.report(),
+    jobs: () => fineTuning.counts(),
     evidenceSize: () => evidence.service.size(),
   });
   return {
     platform,
     access: access.service,
     setReady: status.setReady,
-    features: [evidence, access, files, status],
+    features: [evidence, access, files, ...serving.features, fineTuning, status],
   };
 }

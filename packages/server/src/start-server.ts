@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from './app.ts';
-import { compose, type Composition } from './compose.ts';
+import { compose, type Composition, type Substitutes } from './compose.ts';
 import { loadConfig, type Config, type ConfigSource } from './config.ts';
 import { readCredentials, writeCredentials } from './credentials.ts';
 import type { Database } from './db/database.ts';
@@ -32,6 +32,7 @@ export interface RunningServer {
 export interface StartOptions extends ConfigSource {
   /** What a person should know although the server runs. */
   readonly onWarning?: (message: string) => void;
+  readonly substitutes?: Substitutes;
 }
 
 /** Throws `config_invalid`, `home_in_use`, `port_in_use`, `database_unreachable`. */
@@ -61,6 +62,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
       database,
       signer: await loadSigner(home.evidenceKey),
       log: log.logger,
+      ...(options.substitutes === undefined ? {} : { substitutes: options.substitutes }),
     });
     undo.push(() => closeFeatures(parts, log));
     const adminKey = await ensureCredentials(parts, home);

@@ -15,8 +15,8 @@ export interface QueueDefinition {
 }
 
 export interface JobQueue {
-  /** Commits with the transaction. */
-  enqueue(tx: Tx, queue: string, payload: JobPayload): Promise<void>;
+  /** Commits with the transaction. While a job with this key waits, a second one is not added. */
+  enqueue(tx: Tx, queue: string, job: { key: string; payload: JobPayload }): Promise<void>;
   /** Before `start`: which queues this process works off. */
   define(definition: QueueDefinition): void;
   /** Before the first enqueue. Creates the queue's tables and queues, starts no handler. */
@@ -55,7 +55,8 @@ export function createJobQueue(options: {
     await boss.start();
     for (const name of definitions.keys())
       await boss.createQueue(name, {
-        policy: 'standard',
+        // One waiting job for a key, any number running.
+        policy: 'short',
         expireInSeconds,
         heartbeatSeconds,
         retryLimit,
@@ -78,9 +79,8 @@ export function createJobQueue(options: {
           },
         );
     },
-    async enqueue(tx, queue, payload) {
-      await this.prepare();
-      await boss.send(queue, payload, { db: fromKysely(tx) });
+    async enqueue(tx, queue, { key, payload }) {
+      await boss.send(queue, payload, { db: fromKysely(tx), singletonKey: key });
     },
     close: () => {
       stopping.abort();

@@ -7,7 +7,7 @@ import { createSigner, generateSigningKey } from '@corral/evidence';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { buildApp } from '../app.ts';
-import { compose, type ComposeOptions, type Composition } from '../compose.ts';
+import { compose, type Composition, type Substitutes } from '../compose.ts';
 import { loadConfig, type ConfigInput } from '../config.ts';
 import { createTestDb } from '../db/create-test-db.fake.ts';
 import type { Database } from '../db/database.ts';
@@ -49,7 +49,7 @@ export interface TestApp extends AsyncDisposable {
 
 export interface TestAppOptions {
   readonly config?: Partial<ConfigInput>;
-  readonly parts?: Omit<ComposeOptions, 'config' | 'database' | 'signer' | 'log'>;
+  readonly substitutes?: Substitutes;
   /** Shared by two apps that stand for one server before and after a crash. */
   readonly database?: Database;
   readonly home?: string;
@@ -61,7 +61,13 @@ export async function createTestApp(options: TestAppOptions = {}): Promise<TestA
   const database = options.database ?? (await createTestDb());
   const signer = createSigner({ name: 'corral-test-log', privateKey: generateSigningKey() });
   const log = pino({ level: 'silent' });
-  const parts = compose({ config, database, signer, log, ...options.parts });
+  const parts = compose({
+    config,
+    database,
+    signer,
+    log,
+    ...(options.substitutes === undefined ? {} : { substitutes: options.substitutes }),
+  });
   const { platform, access, features } = parts;
   const adminKey = (await access.bootstrap()) ?? (await access.issueOperatorKey());
   const app = await buildApp({

@@ -1,0 +1,26 @@
+// A run's metrics as OpenAI's result file has them: one row a step, empty where nothing was measured.
+
+const columns = [
+  'step',
+  'train_loss',
+  'train_mean_token_accuracy',
+  'valid_loss',
+  'valid_mean_token_accuracy',
+] as const;
+
+/** From the data of metrics events, oldest first. A step that ran twice counts as it ran last. */
+export function metricsCsv(
+  rows: readonly { readonly data: Record<string, unknown> | null }[],
+): string {
+  const steps = new Map<number, Record<string, unknown>>();
+  for (const { data } of rows) {
+    const step = data?.['step'];
+    if (typeof step === 'number') steps.set(step, { ...steps.get(step), ...data });
+  }
+  const lines = [...steps]
+    .toSorted(([a], [b]) => a - b)
+    .map(([, data]) =>
+      columns.map((name) => (typeof data[name] === 'number' ? String(data[name]) : '')).join(','),
+    );
+  return `${[columns.join(','), ...lines].join('\n')}\n`;
+}

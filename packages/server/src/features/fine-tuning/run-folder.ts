@@ -1,0 +1,80 @@
+// The files of one run under CORRAL_HOME/runs: its configuration, links to its data, its output. The links
+// keep the data's extension, which trainers read formats by, and keep the data until the run ends.
+import { copyFile, link, mkdir, rm, writeFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { stringify } from 'yaml';
+import { withPaths } from './run-config-mapping.ts';
+import type { StoredRunConfig } from './fine-tuning-tables.ts';
+
+export interface RunFolder {
+  readonly config: string;
+  /** The same with the validation file in the place of the training file, to check it. */
+  readonly validationConfig: string;
+  readonly output: string;
+  readonly log: string;
+}
+
+export interface DataFile {
+  readonly path: string;
+  readonly filename: string;
+}
+
+const dataExtensions = ['.jsonl', '.json', '.csv', '.parquet', '.txt'];
+
+export const runFolder = (root: string): RunFolder => ({
+  config: join(root, 'run.yaml'),
+  validationConfig: join(root, 'validation.yaml'),
+  output: join(root, 'output'),
+  log: join(root, 'trainer.log'),
+});
+
+/** Writes the configuration and the data links. The same inputs give the same files. */
+export async function prepareRunFolder(
+  root: string,
+  run: {
+    config: StoredRunConfig;
+    model: string;
+    training: DataFile;
+    validation: DataFile | null;
+  },
+): Promise<RunFolder> {
+  const folder = runFolder(root);
+  const data = join(root, 'data');
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  const train = await linkData(run.training, join(data, 'train'));
+  const validation =
+    run.validation === null ? null : await linkData(run.validation, join(data, 'validation'));
+  const config = withPaths(run.config, { model: run.model, train, validation });
+  await writeFile(folder.config, stringify(config), { mode: 0o600 });
+  if (validation !== null) {
+    const swapped = withPaths(run.config, {
+      model: run.model,
+      train: validation,
+      validation: null,
+    });
+    await writeFile(
+      folder.validationConfig,
+      stringify({ ...swapped, data: { ...swapped.data, validation: 0 } }),
+      { mode: 0o600 },
+    );
+  }
+  return folder;
+}
+
+/** When a run is over: the data links, and with `everything` all it wrote. */
+export const clearRunFolder = (root: string, { everything }: { everything: boolean }) =>
+  rm(everything ? root : join(root, 'data'), { recursive: true, force: true });
+
+async function linkData({ path, filename }: DataFile, target: string): Promise<string> {
+  const extension = extname(filename).toLowerCase();
+  const named = target + (dataExtensions.includes(extension) ? extension : '.jsonl');
+  await rm(named, { force: true });
+  try {
+    await link(path, named);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'ENOTSUP') throw error;
+    await copyFile(path, named);
+  }
+  return named;
+}

@@ -1,0 +1,62 @@
+// A models feature that knows one base and takes every adapter, and a parity check that passes, unless told.
+import { CorralError, type Parity } from '@corral/contracts';
+import type { ModelsPort, ParityPort, TrainedAdapter } from '../features/models/index.ts';
+
+export interface FakeModels {
+  readonly models: ModelsPort;
+  readonly parity: ParityPort;
+  readonly adapters: TrainedAdapter[];
+  /** What the next checks find; an error is thrown once. */
+  readonly next: { passed: boolean; error: Error | null };
+}
+
+export function fakeModels(): FakeModels {
+  const adapters: TrainedAdapter[] = [];
+  const next: FakeModels['next'] = { passed: true, error: null };
+  return {
+    adapters,
+    next,
+    models: {
+      async resolveBase(_executor, _project, id) {
+        if (id !== 'tiny')
+          throw new CorralError('model_not_found', { params: { model: id }, param: 'model' });
+        return {
+          id,
+          trainingPath: '/models/tiny.gguf',
+          sha256: 'a'.repeat(64),
+          defaults: { train: { epochs: 2, learning_rate: 0.001 }, data: { context_length: 512 } },
+        };
+      },
+      async registerAdapter(_tx, adapter) {
+        adapters.push(adapter);
+      },
+    },
+    parity: {
+      async check() {
+        const { error } = next;
+        next.error = null;
+        if (error !== null) throw error;
+        return parityOf(next.passed);
+      },
+    },
+  };
+}
+
+const parityOf = (passed: boolean): Parity => ({
+  prompt_tokens_equal: true,
+  greedy_agreement: passed ? 1 : 0.5,
+  mean_kl: passed ? 0.001 : 0.5,
+  positions: 10,
+  transcripts: 1,
+  passed,
+  first_difference: passed
+    ? null
+    : {
+        transcript: 0,
+        position: 3,
+        expected: 1,
+        found: 2,
+        likely_cause: 'the scale of the adapter',
+      },
+  serving_format: 'q8_0',
+});
