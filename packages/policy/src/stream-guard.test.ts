@@ -180,9 +180,7 @@ function viewsOf(
     ({ code }, at) =>
       isSeparator(code) && letter(at - 1) && !letter(at - 2) && letter(at + 1) && !letter(at + 2),
   );
-  const joined = skeleton.flatMap((char, at) =>
-    drops[at] ? [] : [{ ...char, flags: char.flags | (drops[at - 1] ? flag.joined : 0) }],
-  );
+  const joined = skeleton.filter((_, at) => !drops[at]);
   return { ...views, joined };
 }
 
@@ -243,8 +241,6 @@ function naiveLexicon(
         const mixed = (mask & (mask - 1)) !== 0;
         // Two terms may share a skeleton in different scripts.
         if (!mixed && mask !== script) continue;
-        if (viewName === 'joined' && !part.slice(1).some(({ flags }) => flags & flag.joined))
-          continue;
         spans.push({ start: first.start, end: last.end, detector: `d.${name}` });
       }
     }
@@ -512,7 +508,7 @@ describe.each(policies)('$name', ({ policy, set }) => {
         const { text: released, decisions } = streamed(policy, [text]);
         expect({ text: released, decisions }).toEqual(referenceOutcome(text, set));
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -529,7 +525,7 @@ describe.each(policies)('$name', ({ policy, set }) => {
           expect(worstHeld).toBeLessThanOrEqual(policy.maxHoldBackChars.output);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 600 },
     );
   });
 });

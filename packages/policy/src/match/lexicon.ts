@@ -83,7 +83,6 @@ const isMixed = (mask: number): boolean => (mask & (mask - 1)) !== 0;
 class LexiconCursor {
   readonly #lexicon: Lexicon;
   readonly #buffer: CharBuffer;
-  readonly #joinedOnly: boolean;
   readonly view: ViewName;
   #state = 0;
   /** Next character to read. */
@@ -95,7 +94,6 @@ class LexiconCursor {
     this.#lexicon = lexicon;
     this.#buffer = buffer;
     this.view = view;
-    this.#joinedOnly = view === 'joined';
   }
 
   advance(ended: boolean, emit: (span: Span) => void): void {
@@ -145,14 +143,7 @@ class LexiconCursor {
 
   #allowsScript(first: number, last: number, term: number): boolean {
     let mask = 0;
-    let joined = false;
-    for (let at = first; at <= last; at += 1) {
-      const flags = this.#buffer.flags(at);
-      mask |= flags & scriptMask;
-      joined ||= at > first && (flags & flag.joined) !== 0;
-    }
-    // Without a left-out separator the view "joined" only repeats what "skeleton" sees.
-    if (this.#joinedOnly && !joined) return false;
+    for (let at = first; at <= last; at += 1) mask |= this.#buffer.flags(at) & scriptMask;
     return isMixed(mask) || ((this.#lexicon.automaton.scripts(term) >>> mask) & 1) !== 0;
   }
 
@@ -168,10 +159,12 @@ class LexiconCursor {
     this.#waiting = [];
   }
 
-  /** Index of the earliest character that may belong to an undecided occurrence. */
+  /**
+   * Index of the earliest character that may belong to an undecided occurrence. An occurrence that waits
+   * for its right neighbour is a suffix of the current beginning, so it lies behind that.
+   */
   get open(): number {
-    const prefix = this.#at - this.#lexicon.automaton.depth(this.#state);
-    return this.#waiting.reduce((min, start) => Math.min(min, start), prefix);
+    return this.#at - this.#lexicon.automaton.depth(this.#state);
   }
 
   get openOffset(): number {

@@ -8,8 +8,6 @@ export const flag = {
   armenian: 8,
   /** A Latin letter that only imitates another, such as U+0251. */
   latinLookalike: 16,
-  /** A separator before this character was left out. */
-  joined: 32,
   /** Letter, mark, number or underscore. */
   word: 64,
   /** A script written without spaces between words. */
@@ -47,7 +45,7 @@ const ascii = Uint16Array.from({ length: 128 }, (_, code) => compute(code));
 const cache = new Map<number, number>();
 const maxCached = 8_192;
 
-/** The bits of one code point; `joined` and `latinLookalike` are never set here. */
+/** The bits of one code point; `latinLookalike` is never set here. */
 export function flagsOf(code: number): number {
   if (code < 128) return ascii[code] ?? 0;
   let flags = cache.get(code);

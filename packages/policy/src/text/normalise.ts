@@ -1,6 +1,5 @@
 // Normal forms of one grapheme cluster: what is matched instead of what is written. The steps follow
 // Unicode (NFKC, case folding, Default_Ignorable_Code_Point); the original is kept for output.
-import { flagsOf } from './char-flags.ts';
 
 // Bounded: a text of many different clusters must not grow the process.
 const maxCached = 4_096;
@@ -13,8 +12,9 @@ const invisible =
 const marks = /\p{Mn}/gu;
 const markable = /^[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}]/u;
 
+/** Half a surrogate pair counts as U+FFFD: two halves must not meet where something was left out. */
 const codesOf = (text: string): readonly number[] =>
-  Array.from(text, (char) => char.codePointAt(0) ?? 0);
+  Array.from(text.toWellFormed(), (char) => char.codePointAt(0) ?? 0);
 
 /** NFKC without invisible characters, case kept. */
 const stripped = (cluster: string): string => cluster.replace(invisible, '').normalize('NFKC');
@@ -46,4 +46,3 @@ export const rawCluster = cached((cluster) => cluster);
 /** Separators that people put between the letters of one word to hide it. */
 const separators = new Set(codesOf(' .,-_*·•|/~\'"+:'));
 export const isSeparator = (code: number): boolean => separators.has(code);
-export const isLetter = (code: number): boolean => (flagsOf(code) & 256) !== 0;

@@ -44,7 +44,6 @@ export class TextViews {
   #invisible = 0;
   /** Next skeleton character to carry over into `joined`. */
   #joinAt = 0;
-  #joinNext = false;
 
   constructor(used: ReadonlySet<ViewName>) {
     this.#used = used;
@@ -117,12 +116,9 @@ export class TextViews {
         (skeleton.flags(at - 1) & flag.letter) !== 0 &&
         (skeleton.flags(at - 2) & flag.letter) === 0;
       if (undecided && !ended && at + 2 >= skeleton.length) return;
-      if (undecided && joinsSingleLetters(skeleton, at)) {
-        this.#joinNext = true;
-      } else {
-        const flags = skeleton.flags(at) | (this.#joinNext ? flag.joined : 0);
+      if (!undecided || !joinsSingleLetters(skeleton, at)) {
+        const flags = skeleton.flags(at);
         joined.push(skeleton.code(at), skeleton.start(at), skeleton.end(at), flags);
-        this.#joinNext = false;
       }
       this.#joinAt = at + 1;
     }
