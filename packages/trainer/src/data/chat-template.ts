@@ -82,6 +82,20 @@ function splitSkeleton(rendered: string): SkeletonPiece[] {
   return pieces;
 }
 
+/** A message whose text the template leaves out would be lost without a word. */
+function checkNothingLost(
+  pieces: readonly SkeletonPiece[],
+  messages: readonly ChatMessage[],
+): void {
+  const seen = new Set(pieces.map((piece) => (piece.kind === 'content' ? piece.message : -1)));
+  const lost = messages.findIndex(({ content }, index) => content !== '' && !seen.has(index));
+  if (lost < 0) return;
+  throw new RowError(
+    `the model's chat template leaves out messages[${lost}] (${messages[lost]?.role})`,
+    'write the conversation as this model expects it',
+  );
+}
+
 function fillPiece(piece: SkeletonPiece, messages: readonly ChatMessage[]): Piece {
   if (piece.kind === 'template') return piece;
   const { kind, message, trimStart, trimEnd } = piece;
@@ -147,6 +161,7 @@ export function createChatTemplate(
     const known = key === null ? undefined : cache.get(key);
     if (known) return known;
     const pieces = splitSkeleton(run(messages.map(withPlaceholders), options));
+    checkNothingLost(pieces, messages);
     if (key !== null && cache.size < maxCachedSkeletons) cache.set(key, pieces);
     return pieces;
   };

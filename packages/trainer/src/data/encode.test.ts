@@ -111,7 +111,7 @@ describe('a rendered conversation', () => {
   });
 
   test('is known not to match when the template rewrites contents', () => {
-    const source = `{% for message in messages %}{{ message.content | upper }}{% endfor %}`;
+    const source = `{% for message in messages %}{{ message.content | replace('a', 'b') }}{% endfor %}`;
     const template = createChatTemplate(source, tokenizer, 'test');
     expect(template.matches([user('a')], { addGenerationPrompt: false })).toBe(false);
   });
@@ -122,6 +122,29 @@ describe('a rendered conversation', () => {
     const template = createChatTemplate(source, spm, 'test');
     const ids = encodePrompt([user('hi')], { tokenizer: spm, template });
     expect(ids).toEqual(['<|endoftext|>', '▁', '[', 'hi', ']'].map((token) => spm.idOf(token)));
+  });
+});
+
+describe('a template that puts more between prompt and answer', () => {
+  const source = `{% for m in messages %}{% if m.role == 'user' %}[{{ m.content }}]{% else %} {{ m.content }} {{ eos_token }}{% endif %}{% endfor %}`;
+  const template = createChatTemplate(source, tokenizer, 'test');
+  const example = chat(user('a'), assistant('b <|im_end|> c'), user('d'), assistant('e'));
+
+  test('has it learned with the answer, up to the end of turn', () => {
+    expect(learned(example, { template })).toBe(' b <|im_end|> c <|im_end|> e <|im_end|>');
+  });
+
+  test('gives the ids of the prompt first', () => {
+    const { tokens } = encodeChat(chat(user('a'), assistant('b')), encoderOf({ template }));
+    const prompt = encodePrompt([user('a')], { tokenizer, template });
+    expect(Array.from(tokens.slice(0, prompt.length))).toEqual(prompt);
+  });
+
+  test('may not leave a message out', () => {
+    const deaf = createChatTemplate(`{{ messages[0].content }}`, tokenizer, 'test');
+    expect(() => encodeChat(example, encoderOf({ template: deaf }))).toThrow(
+      'leaves out messages[1] (assistant)',
+    );
   });
 });
 

@@ -42,36 +42,6 @@ function messageWeight({ messages }: ChatExample, index: number, scope: LossScop
   return message.weight ?? 1;
 }
 
-/**
- * The template's words after an assistant's content, cut behind its end-of-turn token, which is
- * learned with the content. Without a control token only the end of the whole text counts as one.
- */
-function endOfTurn(text: string, weight: number, place: { end: number; isLast: boolean }) {
-  const cut = place.end > 0 ? place.end : place.isLast ? text.length : 0;
-  return [
-    { text: text.slice(0, cut), weight, special: true },
-    { text: text.slice(cut), weight: 0, special: true },
-  ];
-}
-
-function weighPieces(example: ChatExample, encoder: Encoder, pieces: readonly Piece[]) {
-  const { tokenizer, lossOn } = encoder;
-  const all = lossOn === 'all' ? 1 : 0;
-  return pieces.flatMap((piece, index): WeightedPiece[] => {
-    const { text } = piece;
-    if (piece.kind === 'name') return [{ text, weight: all, special: false }];
-    if (piece.kind === 'content') {
-      const weight = messageWeight(example, piece.message, lossOn);
-      return [{ text, weight, special: false }];
-    }
-    const before = pieces[index - 1];
-    const weight = before?.kind === 'content' ? messageWeight(example, before.message, lossOn) : 0;
-    if (all || weight === 0) return [{ text, weight: all, special: true }];
-    const end = tokenizer.endOfFirstControl(text);
-    return endOfTurn(text, weight, { end, isLast: index === pieces.length - 1 });
-  });
-}
-
 /** Text inside tool definitions and calls is printed by the template itself: it may not hold controls. */
 function refuseControls(value: unknown, tokenizer: TextTokenizer): void {
   const text = JSON.stringify(value) ?? '';
@@ -83,36 +53,51 @@ function refuseControls(value: unknown, tokenizer: TextTokenizer): void {
   }
 }
 
-/**
- * A conversation in which the assistant calls tools: what the template prints for such a turn, beyond
- * its content, is learned too. It is found as the text between the prompt before the turn and its end.
- */
-function weighToolTurns(example: ChatExample, encoder: Encoder): WeightedPiece[] {
-  const { template, tokenizer, lossOn } = encoder;
+const joined = (pieces: readonly Piece[]): string => pieces.map(({ text }) => text).join('');
+
+/** The prompt before message `index`, as it is when the answer is asked for; null when there is none. */
+function promptBefore(example: ChatExample, index: number, { template }: Encoder): string | null {
   const { messages, tools } = example;
-  refuseControls([tools, messages.map(({ tool_calls }) => tool_calls)], tokenizer);
-  const full = template.render(messages, { tools, addGenerationPrompt: false });
-  const text = full.map((piece) => piece.text).join('');
-  const cuts = new Map<number, number>();
-  messages.forEach((_, index) => {
-    const weight = messageWeight(example, index, lossOn);
-    if (weight === 0 || lossOn === 'all') return;
-    const before = template.render(messages.slice(0, index), { tools, addGenerationPrompt: true });
-    const prompt = before.map((piece) => piece.text).join('');
-    const end = tokenizer.endOfFirstControl(text.slice(prompt.length));
-    if (!text.startsWith(prompt) || end < 0) {
-      throw new RowError(
-        `messages[${index}]: the model's chat template does not show where this turn begins or ends`,
-        'leave out tool calls for this model',
-      );
-    }
-    cuts.set(prompt.length, weight);
-    cuts.set(prompt.length + end, 0);
-  });
-  return cutPieces(full, cuts, lossOn === 'all' ? 1 : 0);
+  try {
+    return joined(template.render(messages.slice(0, index), { tools, addGenerationPrompt: true }));
+  } catch (error) {
+    if (error instanceof RowError) return null;
+    throw error;
+  }
 }
 
-/** Pieces cut at character positions of the whole text, from where a new weight holds. */
+/** Where a piece begins in the joined text. */
+const startOf = (pieces: readonly Piece[], index: number): number =>
+  joined(pieces.slice(0, index)).length;
+
+/**
+ * The part of the text that message `index` writes, [start, end): from where the prompt for it ends (a
+ * template may put a space or more before the content) to behind its end-of-turn token.
+ */
+function turnOf(example: ChatExample, index: number, encoder: Encoder, pieces: readonly Piece[]) {
+  const content = pieces.findIndex((piece) => piece.kind === 'content' && piece.message === index);
+  const prompt = promptBefore(example, index, encoder);
+  const fits = prompt !== null && joined(pieces).startsWith(prompt);
+  const contentStart = content < 0 ? Infinity : startOf(pieces, content);
+  const start = fits ? Math.min(prompt.length, contentStart) : contentStart;
+  if (start === Infinity) {
+    throw new RowError(
+      `messages[${index}]: the model's chat template does not show where this turn begins`,
+      'leave out tool calls for this model',
+    );
+  }
+  // The end-of-turn token is looked for in the template's words only.
+  const after =
+    content < 0 ? pieces.findLastIndex((_, i) => startOf(pieces, i) <= start) : content + 1;
+  const from = Math.max(start, startOf(pieces, after));
+  const words = pieces[after]?.text.slice(from - startOf(pieces, after)) ?? '';
+  const end = encoder.tokenizer.endOfFirstControl(words);
+  // Without a control token only the end of the whole text counts as an end of turn.
+  const length = end > 0 ? end : after === pieces.length - 1 ? words.length : 0;
+  return { start, end: from + length };
+}
+
+/** Pieces cut at places of the joined text, from each of which a new weight holds. */
 function cutPieces(
   pieces: readonly Piece[],
   cuts: ReadonlyMap<number, number>,
@@ -122,20 +107,16 @@ function cutPieces(
   const places = [...cuts.keys()].toSorted((a, b) => a - b);
   let weight = initial;
   let start = 0;
-  for (const piece of pieces) {
-    const end = start + piece.text.length;
+  for (const { kind, text } of pieces) {
+    const special = kind === 'template';
+    const end = start + text.length;
     let from = start;
     for (const place of places.filter((value) => value >= start && value < end)) {
-      const special = piece.kind === 'template';
-      result.push({ text: piece.text.slice(from - start, place - start), weight, special });
+      result.push({ text: text.slice(from - start, place - start), weight, special });
       weight = cuts.get(place) ?? weight;
       from = place;
     }
-    result.push({
-      text: piece.text.slice(from - start),
-      weight,
-      special: piece.kind === 'template',
-    });
+    result.push({ text: text.slice(from - start), weight, special });
     start = end;
   }
   return result.filter(({ text }) => text !== '');
@@ -144,11 +125,19 @@ function cutPieces(
 /** The rendered example cut where its weight or its trust changes. Throws RowError. */
 export function weighExample(example: Example, encoder: Encoder): WeightedPiece[] {
   if (example.kind === 'text') return [{ text: example.text, weight: 1, special: false }];
-  if (example.tools || example.messages.some((message) => message.tool_calls)) {
-    return weighToolTurns(example, encoder);
-  }
-  const pieces = encoder.template.render(example.messages, { addGenerationPrompt: false });
-  return weighPieces(example, encoder, pieces).filter(({ text }) => text !== '');
+  const { messages, tools } = example;
+  refuseControls([tools, messages.map(({ tool_calls }) => tool_calls)], encoder.tokenizer);
+  const pieces = encoder.template.render(messages, { tools, addGenerationPrompt: false });
+  if (encoder.lossOn === 'all') return cutPieces(pieces, new Map(), 1);
+  const cuts = new Map<number, number>();
+  messages.forEach((_, index) => {
+    const weight = messageWeight(example, index, encoder.lossOn);
+    if (weight === 0) return;
+    const { start, end } = turnOf(example, index, encoder, pieces);
+    cuts.set(start, weight);
+    cuts.set(end, 0);
+  });
+  return cutPieces(pieces, cuts, 0);
 }
 
 function encodePieces(pieces: readonly WeightedPiece[], tokenizer: TextTokenizer): EncodedExample {

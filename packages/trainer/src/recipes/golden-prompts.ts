@@ -7,6 +7,8 @@ import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 
 const promptsOfEach = 4;
+/** Characters of plain text that make a prompt; short enough for the smallest contexts. */
+const textPromptLength = 40;
 
 /** Every n-th of the rows, at most `count`. */
 const spread = (rows: readonly number[], count: number): number[] => {
@@ -20,7 +22,7 @@ const spread = (rows: readonly number[], count: number): number[] => {
 /** A prompt: the conversation up to its last answer. Text is asked for as a user would quote it. */
 function promptOf(example: Example): GoldenPrompt | null {
   if (example.kind === 'text') {
-    const content = example.text.trim().slice(0, 200);
+    const content = example.text.trim().slice(0, textPromptLength);
     return content === '' ? null : { messages: [{ role: 'user', content }], answer: '' };
   }
   const last = example.messages.findLastIndex(({ role }) => role === 'assistant');

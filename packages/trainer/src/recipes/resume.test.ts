@@ -43,7 +43,7 @@ const undisturbedLosses = (): [number, number][] =>
 describe('a run', () => {
   test('learns, and says so', () => {
     const losses = undisturbedLosses().map(([, loss]) => loss);
-    expect(losses.at(-1)).toBeLessThan((losses[0] ?? 0) - 0.5);
+    expect(losses.at(-1)).toBeLessThan((losses[0] ?? 0) - 0.2);
     expect(undisturbed.at(-1)).toMatchObject({ type: 'finished', step: losses.length });
     expect(undisturbed[0]?.type).toBe('phase');
     expect(undisturbed.some((event) => event.type === 'checkpoint')).toBe(true);
@@ -118,7 +118,7 @@ describe('an interrupted run', () => {
           const output = newOutput();
           for (const crashAtBatch of crashes) {
             await runToy({ folder, output, crashAtBatch }).catch((error: unknown) => {
-              expect(String(error)).toContain('crash');
+              if (!String(error).includes('crash')) throw error;
             });
           }
           await runToy({ folder, output });
