@@ -163,7 +163,7 @@ describe('a run that cannot go on', () => {
     await expect(runToy({ folder, output, config: { data } })).rejects.toMatchObject({
       code: 'data_invalid',
     });
-    expect(readdirSync(output)).toEqual(['events.jsonl']);
+    expect(readdirSync(output)).toEqual(['events.jsonl', 'resolved-config.json']);
   });
 
   test('stops when the numbers are lost, and names step and rows', async () => {

@@ -11,6 +11,7 @@ import {
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
 import { appendEvent } from '../output/event-log.ts';
+import { settleConfig } from '../output/resolved-file.ts';
 import { lockOutput } from '../output/run-lock.ts';
 import { readRunRecord } from '../output/run-record.ts';
 import { trainFull } from './full.ts';
@@ -47,11 +48,15 @@ const recipes: Record<TrainingMethod, (run: Run) => Promise<void>> = {
 };
 
 /** A finished folder answers at once; a folder of another configuration is refused. */
-async function answerFromRecord(run: Run, emit: Run['emit']): Promise<boolean> {
-  const record = await readRunRecord(run.output);
+async function answerFromRecord(
+  output: string,
+  identity: string,
+  emit: Run['emit'],
+): Promise<boolean> {
+  const record = await readRunRecord(output);
   if (!record) return false;
-  if (record.identity !== run.identity) {
-    const reason = `"${run.output}" holds the result of another configuration. Give another --output.`;
+  if (record.identity !== identity) {
+    const reason = `"${output}" holds the result of another configuration. Give another --output.`;
     throw new CorralError('conflict', { params: { reason } });
   }
   // Not logged again: the log has it.
@@ -67,15 +72,19 @@ async function runLocked(config: RunConfig, output: string, options: RunTraining
     appendEvent(output, event);
     options.emit(event);
   };
-  const run: Run = {
-    config: resolved,
-    identity: runIdentity(resolved),
+  const identity = runIdentity(resolved);
+  if (await answerFromRecord(output, identity, options.emit)) return 'finished';
+  const settled = await settleConfig(
     output,
-    signal,
-    emit: record,
-    openModel,
-  };
-  if (await answerFromRecord(run, options.emit)) return 'finished';
+    { identity, config: resolved },
+    {
+      threadsAreAuto: config.runtime.threads === 'auto',
+      warn: (message) => {
+        record({ type: 'warning', message });
+      },
+    },
+  );
+  const run: Run = { config: settled, identity, output, signal, emit: record, openModel };
   try {
     await recipes[resolved.method](run);
     return 'finished';
