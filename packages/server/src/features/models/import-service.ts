@@ -21,12 +21,13 @@ import { parseModelReference } from './model-reference.ts';
 import type { LicenseTerms } from './catalogue.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow } from './models-store.ts';
+import { requireOperator } from './models-service.ts';
 import { q8Bytes } from './serving-format.ts';
 import { hashFile } from './weight-store.ts';
 import type { StoredWeights, WeightStore } from './weight-store.ts';
 
 export interface ImportService {
-  /** Throws model_not_found and license_not_accepted at once; the rest is in the operation. */
+  /** Throws permission_denied, model_not_found and license_not_accepted at once; the rest is in the operation. */
   pull(context: RequestContext, input: { ref: string; acceptLicense: boolean }): Promise<Operation>;
   /** Throws for what is no model at once; copying, hashing and re-encoding are in the operation. */
   import(
@@ -192,6 +193,7 @@ export function createImportService(deps: ImportDependencies): ImportService {
 
   return {
     async pull(context, { ref, acceptLicense }) {
+      requireOperator(context);
       const reference = parseModelReference(ref);
       const { id, license } = reference;
       const known = await modelsStore.find(db, context.projectId, id);
@@ -227,6 +229,7 @@ export function createImportService(deps: ImportDependencies): ImportService {
     },
 
     async import(context, { path, id: wanted }) {
+      requireOperator(context);
       const id = wanted ?? idFromPath(path);
       if (!idPattern.test(id)) {
         const reason = `"${id}" cannot be a model's id: letters, digits, ".", "_" and "-" only.`;

@@ -62,6 +62,11 @@ export const inspectGguf = (path: string): Promise<WeightFacts> =>
       throw new CorralError('model_unsupported', { params: { path, reason } });
     }
     const file = await readGguf(source);
+    const type = metadataString(file.metadata, 'general.type') ?? 'model';
+    if (type !== 'model') {
+      const reason = `it holds no whole model but one of type "${type}"`;
+      throw new CorralError('model_unsupported', { params: { path, reason } });
+    }
     validateModelHeader(file);
     const { metadata } = file;
     const architecture = metadataString(metadata, 'general.architecture') ?? 'unknown';

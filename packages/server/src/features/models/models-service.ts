@@ -32,6 +32,12 @@ export interface ModelsService extends ModelsPort {
   recordParity(context: RequestContext, id: string, parity: Parity): Promise<void>;
 }
 
+/** Base models, and the disk they lie on, belong to all projects: only the operator changes them. */
+export function requireOperator({ operator }: RequestContext): void {
+  if (operator) return;
+  throw new CorralError('permission_denied', { params: { scope: 'admin of the operator' } });
+}
+
 const plainDefaults: TrainableBase['defaults'] = {};
 
 const notFound = (id: string): CorralError =>
@@ -91,6 +97,7 @@ export function createModelsService(deps: {
     async remove(context, id) {
       const from = auditFrom(context);
       const row = await get(db, context.projectId, id);
+      if (row.project === null) requireOperator(context);
       await db.transaction().execute(async (tx) => {
         if (row.kind === 'base') await refuseWhileUsed(tx, id);
         else await deployments.withdraw(tx, { project: context.projectId, id }, from);

