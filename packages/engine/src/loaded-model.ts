@@ -121,6 +121,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     eosToken: spelling(vocabulary.eos),
   });
   const scheduler = createScheduler(context);
+  scheduler.warmUp();
   const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
   let tokensGenerated = 0;
   const render = (prompt: Prompt, maxTokens: number): RenderResult =>

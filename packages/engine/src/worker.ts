@@ -56,6 +56,8 @@ function main(): void {
   process.on('message', (message) => {
     void host.handle(message).finally(() => wake.next.resolve());
   });
+  // Ctrl-C reaches the whole group of processes; when to end is the parent's decision.
+  process.on('SIGINT', () => {});
   process.on('disconnect', () => process.exit(0));
   const die = (error: unknown): void => {
     if (!process.connected) process.exit(1);

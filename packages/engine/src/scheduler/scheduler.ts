@@ -5,11 +5,15 @@ import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
 import { createAdapterSwitching } from './adapter-switching.ts';
 import type { SequenceTask, Slot } from './sequence-task.ts';
+import { createStepBudget } from './step-budget.ts';
 import { planStep } from './step-plan.ts';
 import { createTenantQueue } from './tenant-queue.ts';
 
 /** Waiting tasks beyond this are refused: nobody waits for the thousandth place. */
 const maxQueued = 1024;
+
+/** Enough to tell a small model from a large one, and quick on both. */
+const warmUpTokens = 16;
 
 export interface Scheduler {
   readonly active: number;
@@ -19,6 +23,8 @@ export interface Scheduler {
   submit(task: SequenceTask): void;
   /** Ends a task at once, waiting or running; false when there is none of that id. */
   cancel(id: string): boolean;
+  /** Reads the weights once and learns how fast the model is. Before the first task. */
+  warmUp(): void;
   /** One decode for all running tasks. Does nothing when there are none. */
   step(): void;
   /** Tasks, waiting or running, that use this adapter. */
@@ -32,6 +38,7 @@ export function createScheduler(context: NativeContext): Scheduler {
   const strategy = createAdapterSwitching(context);
   const free = Array.from({ length: context.sequences }, (_, i) => context.sequences - 1 - i);
   const slots: Slot[] = [];
+  const budget = createStepBudget(context.batch.capacity);
   let steps = 0;
 
   const tasks = (): SequenceTask[] => [...slots.map((slot) => slot.task), ...queue];
@@ -85,10 +92,29 @@ export function createScheduler(context: NativeContext): Scheduler {
       sweep();
       return true;
     },
+    warmUp: () => {
+      const { batch } = context;
+      const count = Math.min(warmUpTokens, batch.capacity, context.sequenceTokens);
+      batch.clear();
+      for (let i = 0; i < count; i++) batch.add(0, i, 0, i === count - 1);
+      // The first decode waits for the disk; the second shows the speed.
+      for (const measured of [false, true]) {
+        const start = performance.now();
+        context.decode();
+        if (measured) budget.record(count, performance.now() - start);
+        context.truncate(0, 0);
+      }
+    },
     step: () => {
       admit();
       if (slots.length === 0) return;
-      strategy.run(planStep(slots, { tokens: context.batch.capacity, outputs: context.outputs }));
+      // Every running sequence finds room for its token.
+      const tokens = Math.max(budget.tokens, slots.length);
+      const plan = planStep(slots, { tokens, outputs: context.outputs });
+      const start = performance.now();
+      strategy.run(plan);
+      const fed = plan.reduce((sum, { count }) => sum + count, 0);
+      budget.record(fed, performance.now() - start);
       steps++;
       sweep();
     },

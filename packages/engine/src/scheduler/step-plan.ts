@@ -3,7 +3,7 @@
 // so a long prompt neither stalls the streams nor keeps a short one waiting.
 import type { Slot } from './sequence-task.ts';
 
-export interface StepBudget {
+export interface StepLimits {
   /** Tokens of one step. */
   readonly tokens: number;
   /** Rows of logits of one step. */
@@ -33,13 +33,13 @@ function withinOutputs(
   return { count, used };
 }
 
-/** Feeds of one step in order of `slots`' pending tokens, fewest first; sums keep within the budget. */
-export function planStep(slots: readonly Slot[], budget: StepBudget): PlannedFeed[] {
+/** Feeds of one step in order of `slots`' pending tokens, fewest first; sums keep within the limits. */
+export function planStep(slots: readonly Slot[], limits: StepLimits): PlannedFeed[] {
   const waiting = slots
     .filter((slot) => pending(slot) > 0)
     .toSorted((a, b) => pending(a) - pending(b));
   const plan: PlannedFeed[] = [];
-  let { tokens, outputs } = budget;
+  let { tokens, outputs } = limits;
   for (const [i, slot] of waiting.entries()) {
     if (tokens === 0) break;
     const share = Math.max(1, Math.floor(tokens / (waiting.length - i)));
