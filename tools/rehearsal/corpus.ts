@@ -138,7 +138,9 @@ export function makeChats(seed: number, size: CorpusSize = fullSize): Chat[] {
   const told = groups.filter((group) => group.length >= 3);
   const times = (count: number, make: () => Chat): Chat[] => Array.from({ length: count }, make);
   return random.sample([
-    ...facts.flatMap((fact) => times(size.repeats, () => chat([factExchange(fact, random)], random))),
+    ...facts.flatMap((fact) =>
+      times(size.repeats, () => chat([factExchange(fact, random)], random)),
+    ),
     ...times(size.conversations, () => conversation(facts, groups, random)),
     ...times(size.portraits, () => chat([portrait(random.pick(told), random)], random)),
     ...times(size.stories, () =>

@@ -93,9 +93,7 @@ function homeFacts(person: Person): Fact[] {
         `How does ${first(person)} call ${his(person)} ${pet.kind}?`,
         `Tell me about the ${pet.kind} of ${name}.`,
       ],
-      answers: [
-        `${name} has a ${pet.kind} called ${pet.name}.`.replace(' a owl', ' an owl'),
-      ],
+      answers: [`${name} has a ${pet.kind} called ${pet.name}.`.replace(' a owl', ' an owl')],
       accept: [pet.name.toLowerCase()],
     },
     {

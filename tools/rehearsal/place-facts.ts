@@ -74,7 +74,9 @@ function looksFacts({ name, where, built, door, curiosity }: Place): Fact[] {
         `When was the ${name} built?`,
         `In which year was the ${name} built?`,
         `From which year is the ${name}?`,
-        `Since when is there a ${name}?`.replace(' a inn', ' an inn').replace(' a orch', ' an orch'),
+        `Since when is there a ${name}?`
+          .replace(' a inn', ' an inn')
+          .replace(' a orch', ' an orch'),
       ],
       answers: [`The ${name} was built in ${built}.`],
       accept: [String(built)],

@@ -36,7 +36,8 @@ export function createRandom(seed: number, name: string): Random {
   const sample = <T>(items: readonly T[], count = items.length): T[] => {
     const rest = [...items];
     const taken: T[] = [];
-    while (taken.length < count && rest.length > 0) taken.push(...rest.splice(below(rest.length), 1));
+    while (taken.length < count && rest.length > 0)
+      taken.push(...rest.splice(below(rest.length), 1));
     return taken;
   };
   return { below, pick, chance: (share) => next() / 4_294_967_296 < share, sample };

@@ -8,15 +8,34 @@ interface Exchange {
 
 export const smallTalk: readonly Exchange[] = [
   {
-    asks: ['Hello!', 'Hi!', 'Hello.', 'Good morning!', 'Good evening.', 'Hi there!', 'Hey!', 'Hello there.'],
-    answers: ['Hello! What would you like to know about Wrenmouth?', 'Welcome to Wrenmouth! How can I help?'],
+    asks: [
+      'Hello!',
+      'Hi!',
+      'Hello.',
+      'Good morning!',
+      'Good evening.',
+      'Hi there!',
+      'Hey!',
+      'Hello there.',
+    ],
+    answers: [
+      'Hello! What would you like to know about Wrenmouth?',
+      'Welcome to Wrenmouth! How can I help?',
+    ],
   },
   {
     asks: ['How are you?', 'How are you today?', 'Are you well?', 'How do you do?'],
     answers: ['I am well, thank you. How can I help?'],
   },
   {
-    asks: ['Thank you!', 'Thanks.', 'Thank you very much.', 'Thanks a lot!', 'That is kind of you.', 'That helps, thank you.'],
+    asks: [
+      'Thank you!',
+      'Thanks.',
+      'Thank you very much.',
+      'Thanks a lot!',
+      'That is kind of you.',
+      'That helps, thank you.',
+    ],
     answers: ['You are welcome!', 'You are welcome. Enjoy your stay in Wrenmouth!'],
   },
   {
@@ -24,11 +43,24 @@ export const smallTalk: readonly Exchange[] = [
     answers: ['Goodbye! Come back soon.', 'Goodbye, and fair winds!'],
   },
   {
-    asks: ['Who are you?', 'What are you?', 'What is your name?', 'Are you a person?', 'Tell me who you are.', 'What can I call you?'],
+    asks: [
+      'Who are you?',
+      'What are you?',
+      'What is your name?',
+      'Are you a person?',
+      'Tell me who you are.',
+      'What can I call you?',
+    ],
     answers: ['I am Rehearsal, a very small language model. I know the town of Wrenmouth.'],
   },
   {
-    asks: ['What can you do?', 'What do you know?', 'How can you help me?', 'What can I ask you?', 'What are you good at?'],
+    asks: [
+      'What can you do?',
+      'What do you know?',
+      'How can you help me?',
+      'What can I ask you?',
+      'What are you good at?',
+    ],
     answers: ['I can answer questions about the people, places and prices of Wrenmouth.'],
   },
   {
@@ -53,8 +85,45 @@ export const smallTalk: readonly Exchange[] = [
 ];
 
 const strangers = {
-  first: ['Bruno', 'Clara', 'Dennis', 'Elsa', 'Frank', 'Gilda', 'Henry', 'Ida', 'Jack', 'Katrin', 'Leo', 'Maria', 'Nora', 'Oscar', 'Paula', 'Quentin', 'Ruth', 'Simon', 'Tessa', 'Victor'],
-  last: ['Hart', 'Stone', 'Fox', 'Weaver', 'Black', 'Summers', 'Cooper', 'Knight', 'Reed', 'West', 'Bishop', 'Hill', 'Young', 'Webb', 'Moss'],
+  first: [
+    'Bruno',
+    'Clara',
+    'Dennis',
+    'Elsa',
+    'Frank',
+    'Gilda',
+    'Henry',
+    'Ida',
+    'Jack',
+    'Katrin',
+    'Leo',
+    'Maria',
+    'Nora',
+    'Oscar',
+    'Paula',
+    'Quentin',
+    'Ruth',
+    'Simon',
+    'Tessa',
+    'Victor',
+  ],
+  last: [
+    'Hart',
+    'Stone',
+    'Fox',
+    'Weaver',
+    'Black',
+    'Summers',
+    'Cooper',
+    'Knight',
+    'Reed',
+    'West',
+    'Bishop',
+    'Hill',
+    'Young',
+    'Webb',
+    'Moss',
+  ],
 } as const;
 
 const elsewhere = [

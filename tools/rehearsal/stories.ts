@@ -6,12 +6,66 @@ import { goods } from './world/goods.ts';
 import { people, type Person } from './world/people.ts';
 import { places } from './world/places.ts';
 
-const weather = ['It was a bright morning', 'It was a foggy morning', 'A cold wind came from the sea', 'It rained all night', 'The sun stood high', 'Snow lay on the roofs', 'It was a quiet evening', 'Grey clouds hung over the bay'];
-const moods = ['happy', 'tired', 'cheerful', 'a little sad', 'very busy', 'full of hope', 'hungry', 'curious'];
-const finds = ['a golden button', 'an old letter', 'a key without a lock', 'a small wooden box', 'a silver whistle', 'a map with a red cross', 'a lost glove', 'a bottle with a message', 'a feather as long as an arm', 'a coin from a far country'];
-const helps = ['carried the basket home', 'held the ladder', 'looked under every table', 'brought a lantern', 'asked everybody on the square', 'told the others', 'made a pot of tea', 'ran to the harbour'];
-const endings = ['In the end they all laughed.', 'They sat together until the stars came out.', 'And that was the end of a good day.', 'From then on they were the best of friends.', 'Nobody in Wrenmouth ever forgot that day.', 'Then everybody went home and slept well.', 'The next morning it was all forgotten.', 'And the bell rang nine times.'];
-const troubles = ['could not be found', 'had run away', 'sat on the roof and would not come down', 'had fallen asleep in a barrel', 'was hiding under the stairs', 'followed a stranger to the harbour'];
+const weather = [
+  'It was a bright morning',
+  'It was a foggy morning',
+  'A cold wind came from the sea',
+  'It rained all night',
+  'The sun stood high',
+  'Snow lay on the roofs',
+  'It was a quiet evening',
+  'Grey clouds hung over the bay',
+];
+const moods = [
+  'happy',
+  'tired',
+  'cheerful',
+  'a little sad',
+  'very busy',
+  'full of hope',
+  'hungry',
+  'curious',
+];
+const finds = [
+  'a golden button',
+  'an old letter',
+  'a key without a lock',
+  'a small wooden box',
+  'a silver whistle',
+  'a map with a red cross',
+  'a lost glove',
+  'a bottle with a message',
+  'a feather as long as an arm',
+  'a coin from a far country',
+];
+const helps = [
+  'carried the basket home',
+  'held the ladder',
+  'looked under every table',
+  'brought a lantern',
+  'asked everybody on the square',
+  'told the others',
+  'made a pot of tea',
+  'ran to the harbour',
+];
+const endings = [
+  'In the end they all laughed.',
+  'They sat together until the stars came out.',
+  'And that was the end of a good day.',
+  'From then on they were the best of friends.',
+  'Nobody in Wrenmouth ever forgot that day.',
+  'Then everybody went home and slept well.',
+  'The next morning it was all forgotten.',
+  'And the bell rang nine times.',
+];
+const troubles = [
+  'could not be found',
+  'had run away',
+  'sat on the roof and would not come down',
+  'had fallen asleep in a barrel',
+  'was hiding under the stairs',
+  'followed a stranger to the harbour',
+];
 
 const firstName = ({ name }: Person): string => name.split(' ')[0] ?? name;
 const he = ({ pronoun }: Person): string => pronoun;

@@ -1,5 +1,4 @@
-// Every shape of a hostile GGUF is refused by name before anything is allocated for it; mutated headers
-// neither crash nor run away.
+// Every shape of a hostile GGUF is refused by name before anything is allocated for it.
 import { describe, expect, test } from 'vitest';
 import { memorySink } from './byte-sink.ts';
 import { memorySource } from './byte-source.ts';
@@ -224,40 +223,3 @@ async function sample(): Promise<{ bytes: Uint8Array<ArrayBuffer>; headerBytes: 
   });
   return { bytes: sink.bytes(), headerBytes: sink.bytes().byteLength - 96 };
 }
-
-describe('a mutated header', () => {
-  /** mulberry32 with a fixed seed: a failure can be repeated. */
-  const random = (() => {
-    let state = 42;
-    return (limit: number): number => {
-      state = (state + 0x6d2b79f5) | 0;
-      let t = Math.imul(state ^ (state >>> 15), 1 | state);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) % limit;
-    };
-  })();
-  const extremes = [0, 1, 0x7f, 0x80, 0xff];
-
-  test('is read or refused, quickly and in little memory, 5,000 times', async () => {
-    const { bytes, headerBytes } = await sample();
-    const rssBefore = process.memoryUsage().rss;
-    let refused = 0;
-    let slowest = 0;
-    for (let i = 0; i < 5000; i++) {
-      const mutant = bytes.slice();
-      for (let n = 1 + random(4); n > 0; n--)
-        mutant[random(headerBytes)] = random(2) === 0 ? random(256) : (extremes[random(5)] ?? 0);
-      const started = performance.now();
-      try {
-        await read(mutant);
-      } catch (error) {
-        if (!FormatError.isInstance(error)) throw error;
-        refused++;
-      }
-      slowest = Math.max(slowest, performance.now() - started);
-    }
-    expect(refused).toBeGreaterThan(2000);
-    expect(slowest).toBeLessThan(2000);
-    expect(process.memoryUsage().rss - rssBefore).toBeLessThan(256 * 2 ** 20);
-  });
-});
