@@ -12,6 +12,7 @@ import { CorralError, toErrorPayload, trainerExitCodes } from '@corral/contracts
 import { loadConfig } from './config/load-config.ts';
 import { checkCommand } from './data/check-command.ts';
 import { openCausalLm } from './models/open-causal-lm.ts';
+import { planRun } from './recipes/plan.ts';
 import { runTraining } from './recipes/run-training.ts';
 
 const usage = `usage: worker.ts train   --config FILE --output DIR
@@ -98,8 +99,15 @@ async function train({ config, output }: Arguments): Promise<number> {
   return trainerExitCodes[outcome];
 }
 
+async function plan({ config }: Arguments): Promise<number> {
+  const options = { folder: dirname(config), openModel: openCausalLm };
+  writeLine(await planRun(await loadConfig(config), options));
+  return trainerExitCodes.finished;
+}
+
 const commands: Record<string, (args: Arguments) => Promise<number>> = {
   train,
+  plan,
   check: (args) => check(args, 0),
   preview: (args) => check(args, 5),
 };

@@ -50,8 +50,13 @@ const checkpointName = (step: number): string =>
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
+/** What the size of a checkpoint depends on. */
+export interface Sized {
+  readonly data: { readonly byteLength: number };
+}
+
 /** Bytes of one checkpoint of these parameters: values and two moments. */
-export const checkpointBytes = (parameters: readonly Pick<Parameter, 'data'>[]): number =>
+export const checkpointBytes = (parameters: readonly Sized[]): number =>
   parameters.reduce((sum, { data }) => sum + 3 * data.byteLength, 0) + (1 << 16);
 
 function tensorsOf({ parameters, optimizer }: Trained) {

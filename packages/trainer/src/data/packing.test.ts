@@ -51,10 +51,28 @@ describe('packing', () => {
   test('puts short examples together', () => {
     const layout = packRows([60, 60, 60, 60], { contextLength: 2048, packing: true });
     expect(layout.rows.length * layout.seqLen).toBeLessThanOrEqual(256);
+    const many = packRows(Array(40).fill(60), { contextLength: 2048, packing: true });
+    expect(many.rows.length * many.seqLen).toBeLessThan(40 * 60 * 1.15);
     expect(packRows([60, 60], { contextLength: 2048, packing: false })).toEqual({
       rows: [[0], [1]],
       seqLen: 64,
     });
+  });
+});
+
+describe('the shapes of batches', () => {
+  test('are few', () => {
+    const shapes = new Set(
+      Array.from({ length: 300 }, (_, index) => {
+        const lengths = Array.from(
+          { length: 8 },
+          (_, example) => 20 + ((index * 37 + example * 61) % 180),
+        );
+        const { rows, seqLen } = packRows(lengths, { contextLength: 2048, packing: true });
+        return Math.min(rows.length, Math.max(1, Math.floor(512 / seqLen))) * 10_000 + seqLen;
+      }),
+    );
+    expect(shapes.size).toBeLessThanOrEqual(6);
   });
 });
 

@@ -3,8 +3,16 @@
 import type { PackedBatch } from '../models/causal-lm.ts';
 import type { EncodedExample } from './encode.ts';
 
-/** Rows are padded to a multiple of this: few shapes, few graphs. */
-export const rowMultiple = 64;
+/** Rows are padded to multiples of these, short and long ones. */
+const shortMultiple = 64;
+const longMultiple = 128;
+const longFrom = 256;
+
+/**
+ * What fits becomes one row of at most this many positions; more becomes rows of about that length. Every
+ * shape of a batch costs graphs and their memory, and products with weights gain nothing beyond it.
+ */
+const favouredLength = 512;
 
 export interface Packing {
   /** Indices of the examples of each row. */
@@ -17,11 +25,13 @@ export interface Packing {
 export const inputLength = ({ tokens }: Pick<EncodedExample, 'tokens'>): number =>
   tokens.length - 1;
 
-const roundUp = (length: number): number =>
-  Math.max(rowMultiple, Math.ceil(length / rowMultiple) * rowMultiple);
+const roundUp = (length: number): number => {
+  const multiple = length <= longFrom ? shortMultiple : longMultiple;
+  return Math.max(shortMultiple, Math.ceil(length / multiple) * multiple);
+};
 
 /** First-fit in the given order: each example into the first row with room. */
-export function firstFit(lengths: readonly number[], capacity: number): number[][] {
+function firstFit(lengths: readonly number[], capacity: number): number[][] {
   const rows: number[][] = [];
   const room: number[] = [];
   lengths.forEach((length, index) => {
@@ -51,25 +61,35 @@ const measure = (rows: readonly (readonly number[])[], lengths: readonly number[
 const cost = ({ rows, seqLen }: Packing): number => rows.length * seqLen * (1 + seqLen / 4096);
 
 /**
- * Packs examples of the given input lengths into rows of at most `contextLength` positions; of the row
- * capacities up to there the cheapest is taken. Without packing each example has its own row.
+ * Packs examples of the given input lengths into rows of at most `contextLength` positions: one row where
+ * all fit in a favoured length, else the cheapest of the row lengths up to the context. Without packing
+ * each example has its own row.
  */
 export function packRows(
   lengths: readonly number[],
   { contextLength, packing }: { readonly contextLength: number; readonly packing: boolean },
 ): Packing {
-  if (!packing)
+  if (!packing) {
     return measure(
       lengths.map((_, index) => [index]),
       lengths,
     );
+  }
   const longest = Math.max(...lengths);
   const total = lengths.reduce((sum, length) => sum + length, 0);
-  const limit = Math.min(Math.max(contextLength, longest), roundUp(total));
-  let best = measure(firstFit(lengths, limit), lengths);
-  for (let capacity = roundUp(longest); capacity < limit; capacity += rowMultiple) {
+  const limit = Math.max(contextLength, longest);
+  if (total <= Math.min(limit, favouredLength)) {
+    return measure([lengths.map((_, index) => index)], lengths);
+  }
+  let best = measure(
+    firstFit(lengths, Math.max(longest, Math.min(limit, favouredLength))),
+    lengths,
+  );
+  const first = Math.max(roundUp(longest), favouredLength - longMultiple);
+  for (let capacity = first; capacity <= limit; capacity += longMultiple) {
     const candidate = measure(firstFit(lengths, capacity), lengths);
     if (cost(candidate) < cost(best)) best = candidate;
+    if (candidate.rows.length === 1) break;
   }
   return best;
 }

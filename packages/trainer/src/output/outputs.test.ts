@@ -161,7 +161,7 @@ describe('an output folder', () => {
 
   test('too small for the run is refused before it starts', async () => {
     const config = await resolved();
-    const huge = { data: { byteLength: 2 ** 60 } as Float32Array };
+    const huge = { data: { byteLength: 2 ** 60 } };
     await expect(
       checkResources({ config, output: folder }, [huge], 'adapter'),
     ).rejects.toMatchObject({

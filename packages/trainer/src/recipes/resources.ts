@@ -2,7 +2,7 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { CorralError } from '@corral/contracts';
 import { checkpointBytes } from '../checkpoint/checkpoint.ts';
-import type { Parameter } from '../models/causal-lm.ts';
+import type { Sized } from '../checkpoint/checkpoint.ts';
 import type { Run } from './run.ts';
 
 /** Events, transcripts, model card: small, but not nothing. */
@@ -12,10 +12,7 @@ const smallFilesBytes = 16 * 2 ** 20;
  * Bytes a run writes at most: `keep` checkpoints, one more while it is written, the best parameters, and
  * the results (an adapter twice; a model as float32, F16 and Q8_0, about twice its float32 size).
  */
-export function diskBytes(
-  run: Pick<Run, 'config'>,
-  parameters: readonly Pick<Parameter, 'data'>[],
-): number {
+export function diskBytes(run: Pick<Run, 'config'>, parameters: readonly Sized[]): number {
   const { checkpoint, train } = run.config;
   const values = parameters.reduce((sum, { data }) => sum + data.byteLength, 0);
   const best = train.early_stopping === null ? 0 : values * 2;
@@ -27,7 +24,7 @@ const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`
 /** Throws CorralError `disk_too_small` when the output's disk has less free than the run may write. */
 export async function checkResources(
   run: Pick<Run, 'config' | 'output'>,
-  parameters: readonly Pick<Parameter, 'data'>[],
+  parameters: readonly Sized[],
   what: string,
 ): Promise<void> {
   await mkdir(run.output, { recursive: true });
