@@ -2,18 +2,25 @@
 // llama.cpp: for the true Llama 2 vocabulary (SentencePiece), SmolLM2's and the rehearsal model's (byte-pair).
 // Meta's vocabulary is not in this repository: it comes from the dev dependency llama-tokenizer-js.
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { Tokenizer } from '@huggingface/tokenizers';
 import llamaTokenizer from 'llama-tokenizer-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   gguf,
   ggufTokenizerFromJson,
+  openFileSource,
   plainTextTokenizer,
+  readGguf,
   tokenizerJsonFromGguf,
   type GgufMetadata,
   type TokenizerFiles,
 } from '@corral/formats';
-import { llamaVocabularyOf, type LlamaVocabulary } from './llama-vocabulary.ts';
+import {
+  llamaVocabularyOf,
+  openLlamaVocabulary,
+  type LlamaVocabulary,
+} from './llama-vocabulary.ts';
 import { tokenizerCorpus, writtenTexts } from './tokenizer-corpus.ts';
 
 const open = ({ tokenizerJson, tokenizerConfig }: TokenizerFiles): Tokenizer =>
@@ -109,28 +116,37 @@ interface SmolFixture {
   readonly expected: readonly number[][];
 }
 
+async function readSmolFixture(): Promise<SmolFixture> {
+  const path = new URL('fixtures/smollm2-tokens.json', import.meta.url);
+  return JSON.parse(await readFile(path, 'utf8')) as SmolFixture;
+}
+
+/** SmolLM2's vocabulary as far as the corpus touches it, cut by `pre`. */
+function smolMetadata(fixture: SmolFixture, pre: string): GgufMetadata {
+  const tokens = Array.from({ length: fixture.size }, (_, id) => `[PAD${id}]`);
+  const types = tokens.map(() => 5);
+  for (const [id, token, type] of fixture.vocabulary) {
+    tokens[id] = token;
+    types[id] = type;
+  }
+  return new Map([
+    ['tokenizer.ggml.model', gguf.string('gpt2')],
+    ['tokenizer.ggml.pre', gguf.string(pre)],
+    ['tokenizer.ggml.tokens', gguf.strings(tokens)],
+    ['tokenizer.ggml.token_type', gguf.int32s(types)],
+    ['tokenizer.ggml.merges', gguf.strings(fixture.merges)],
+    ['tokenizer.ggml.bos_token_id', gguf.uint32(1)],
+    ['tokenizer.ggml.eos_token_id', gguf.uint32(2)],
+  ]);
+}
+
 describe("SmolLM2's vocabulary", () => {
   let fixture: SmolFixture;
   let files: TokenizerFiles;
   let llama: LlamaVocabulary;
   beforeAll(async () => {
-    const path = new URL('fixtures/smollm2-tokens.json', import.meta.url);
-    fixture = JSON.parse(await readFile(path, 'utf8')) as SmolFixture;
-    const tokens = Array.from({ length: fixture.size }, (_, id) => `[PAD${id}]`);
-    const types = tokens.map(() => 5);
-    for (const [id, token, type] of fixture.vocabulary) {
-      tokens[id] = token;
-      types[id] = type;
-    }
-    const metadata: GgufMetadata = new Map([
-      ['tokenizer.ggml.model', gguf.string('gpt2')],
-      ['tokenizer.ggml.pre', gguf.string('smollm')],
-      ['tokenizer.ggml.tokens', gguf.strings(tokens)],
-      ['tokenizer.ggml.token_type', gguf.int32s(types)],
-      ['tokenizer.ggml.merges', gguf.strings(fixture.merges)],
-      ['tokenizer.ggml.bos_token_id', gguf.uint32(1)],
-      ['tokenizer.ggml.eos_token_id', gguf.uint32(2)],
-    ]);
+    fixture = await readSmolFixture();
+    const metadata = smolMetadata(fixture, 'smollm');
     files = tokenizerJsonFromGguf(metadata);
     llama = await llamaVocabularyOf(metadata);
   });
@@ -156,5 +172,28 @@ describe("SmolLM2's vocabulary", () => {
   test('survives the way to tokenizer.json and back', () => {
     const again = tokenizerJsonFromGguf(ggufTokenizerFromJson(files));
     expect(again).toEqual(files);
+  });
+});
+
+describe('pre-tokenizers', () => {
+  test.each(['default', 'gpt-2', 'llama-bpe', 'qwen2', 'smollm'])(
+    '%s cuts text as llama.cpp does',
+    async (pre) => {
+      const metadata = smolMetadata(await readSmolFixture(), pre);
+      using llama = await llamaVocabularyOf(metadata);
+      expect(differences(tokenizerJsonFromGguf(metadata), llama, false)).toEqual([]);
+    },
+  );
+});
+
+describe("the rehearsal model's vocabulary", () => {
+  const path = fileURLToPath(new URL('../../models/rehearsal/rehearsal.gguf', import.meta.url));
+
+  test('agrees with llama.cpp on any text, plain or with control tokens', async () => {
+    await using source = await openFileSource(path);
+    const files = tokenizerJsonFromGguf((await readGguf(source)).metadata);
+    using llama = openLlamaVocabulary(path);
+    expect(differences(files, llama, false)).toEqual([]);
+    expect(differences(files, llama, true)).toEqual([]);
   });
 });
