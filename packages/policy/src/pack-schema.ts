@@ -134,7 +134,7 @@ const rangeOfDays = z.strictObject({
   max: z.int().min(0).max(36_500).nullable(),
 });
 
-export const policyPackSchema = z.strictObject({
+const packFields = z.strictObject({
   schema: z.literal('policy-pack/1'),
   id: z.string().regex(/^[a-z0-9]+([.-][a-z0-9-]+)*$/, 'must look like org.example.name'),
   version: z.string().regex(/^\d{1,6}\.\d{1,6}\.\d{1,6}$/, 'must be MAJOR.MINOR.PATCH'),
@@ -243,6 +243,18 @@ export const policyPackSchema = z.strictObject({
     .optional(),
   /** Base64 Ed25519 signature over the DSSE pre-authentication encoding; see pack-signature.ts. */
   signature: z.strictObject({ dsse: z.string().max(8_192) }).optional(),
+});
+
+/** Ids are how rules, decisions and reports refer to things: each only once. */
+export const policyPackSchema = packFields.superRefine((pack, context) => {
+  for (const list of ['categories', 'detectors', 'rules'] as const) {
+    const seen = new Set<string>();
+    for (const [index, { id }] of pack[list].entries()) {
+      const path = [list, index, 'id'];
+      if (seen.has(id)) context.addIssue({ code: 'custom', path, message: `"${id}" stands twice` });
+      seen.add(id);
+    }
+  }
 });
 
 /** A pack as written: defaults may be left out. */

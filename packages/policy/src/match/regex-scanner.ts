@@ -10,7 +10,7 @@ import { breakCode, type CharBuffer } from '../text/char-buffer.ts';
 import type { TextViews, ViewName } from '../text/text-views.ts';
 import { endCode, type RegexProgram, type RegexState } from './regex-program.ts';
 import type { Span, SpanScanner } from './span-source.ts';
-import { validate } from './validators.ts';
+import { validate, type Verdict } from './validators.ts';
 
 export interface RegexMatcher {
   readonly program: RegexProgram;
@@ -46,19 +46,31 @@ export class RegexScanner implements SpanScanner {
   }
 
   advance(ended: boolean): void {
-    const { program } = this.#matcher;
     const buffer = this.#buffer;
     for (;;) {
       if (this.#state === undefined) {
-        if (this.#start >= buffer.length) return;
-        this.#state = program.startState(
-          this.#start === 0 ? undefined : buffer.code(this.#start - 1),
-        );
+        this.#state = this.#nextCandidate();
         this.#at = this.#start;
+        if (this.#state === undefined) return;
       }
       if (this.#at >= buffer.length && !ended) return;
       this.#step(this.#state);
     }
+  }
+
+  /** Moves #start over positions that are known to die on their first character: most of all text. */
+  #nextCandidate(): RegexState | undefined {
+    const { program } = this.#matcher;
+    const buffer = this.#buffer;
+    let previous = this.#start === 0 ? undefined : buffer.code(this.#start - 1);
+    for (; this.#start < buffer.length; this.#start += 1) {
+      const state = program.startState(previous);
+      const code = buffer.code(this.#start);
+      const known = code >= 0 && code < 128 ? state.ascii[code] : undefined;
+      if (known === undefined || known.next !== null) return state;
+      previous = code;
+    }
+    return undefined;
   }
 
   #step(state: RegexState): void {
@@ -84,11 +96,14 @@ export class RegexScanner implements SpanScanner {
   #finish(): void {
     const buffer = this.#buffer;
     const { validator } = this.#matcher;
-    const end = this.#accepted.findLast(
-      (candidate) =>
-        validator === undefined || validate[validator](this.#textOf(this.#start, candidate)),
-    );
-    if (end !== undefined) {
+    let verdict: Verdict = 'match';
+    const end = this.#accepted.findLast((candidate) => {
+      if (validator !== undefined) {
+        verdict = validate[validator](this.#textOf(this.#start, candidate));
+      }
+      return verdict !== 'no-match';
+    });
+    if (end !== undefined && verdict === 'match') {
       this.#decided.push({ start: buffer.start(this.#start), end: buffer.end(end - 1) });
     }
     this.#start = end ?? this.#start + 1;

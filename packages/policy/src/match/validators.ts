@@ -2,6 +2,9 @@
 // match; all are linear.
 import type { ValidatorName } from '../pack-schema.ts';
 
+/** `skip`: not a match, and nothing inside it is one either. */
+export type Verdict = 'match' | 'no-match' | 'skip';
+
 /** Luhn's check digit over the digits (ISO/IEC 7812-1); not all the same digit. */
 function luhn(text: string): boolean {
   const digits = text.replace(/\D/g, '');
@@ -30,8 +33,7 @@ function iban(text: string): boolean {
 // A flag of a subdivision: black flag, tag letters or digits, cancel tag (UTS #51 ED-14a).
 const subdivisionFlag = /^\u{1F3F4}[\u{E0030}-\u{E0039}\u{E0061}-\u{E007A}]{3,6}\u{E007F}$/u;
 /** Tag characters that are not a subdivision flag: they have no glyph and can carry hidden text. */
-const hiddenTags = (text: string): boolean =>
-  /[\u{E0000}-\u{E007F}]/u.test(text) && !subdivisionFlag.test(text);
+const hiddenTags = (text: string): Verdict => (subdivisionFlag.test(text) ? 'skip' : 'match');
 
 /**
  * Tells a generated key from hyphenated words: some run of ten letters and digits has both. A random
@@ -40,9 +42,12 @@ const hiddenTags = (text: string): boolean =>
 const randomToken = (text: string): boolean =>
   (text.match(/[A-Za-z0-9]{10,}/g) ?? []).some((run) => /\d/.test(run) && /[A-Za-z]/.test(run));
 
-export const validate: Record<ValidatorName, (text: string) => boolean> = {
-  luhn,
-  iban,
+const when = (check: (text: string) => boolean) => (text: string) =>
+  check(text) ? ('match' as const) : ('no-match' as const);
+
+export const validate: Record<ValidatorName, (text: string) => Verdict> = {
+  luhn: when(luhn),
+  iban: when(iban),
   'hidden-tags': hiddenTags,
-  'random-token': randomToken,
+  'random-token': when(randomToken),
 };

@@ -21,8 +21,8 @@ const stripped = (cluster: string): string => cluster.replace(invisible, '').nor
 
 /** Case-folded too; marks that no letter composes with (U+0300 on "k") are decoration and go. */
 function folded(cluster: string): string {
-  // Upper before lower case gives full folding: ß and ẞ become ss, ſ becomes s, ς becomes σ.
-  const text = stripped(cluster).toUpperCase().toLowerCase().normalize('NFKC');
+  // Upper case in between gives full folding: ß and ẞ become ss, ſ becomes s, ς becomes σ.
+  const text = stripped(cluster).toLowerCase().toUpperCase().toLowerCase().normalize('NFKC');
   return markable.test(text) ? text.replace(marks, '') : text;
 }
 
