@@ -23,6 +23,17 @@ const waiting: Record<FineTuningStatus, string> = {
   cancelled: 'cancelled',
 };
 
+/** What the trainer does before its first step, when it says so: `measuring before, 3 of 15`. */
+function describePhase(
+  figures: FineTuningJob['corral']['figures'],
+): { readonly text: string; readonly fraction: number } | null {
+  const phase = figures?.['phase'] as { name?: unknown; done?: unknown; total?: unknown } | null;
+  const { name, done, total } = phase ?? {};
+  if (typeof name !== 'string' || typeof done !== 'number' || typeof total !== 'number')
+    return null;
+  return { text: name, fraction: total > 0 ? Math.min(1, done / total) : 0 };
+}
+
 /** `step 34 of 150 · loss 1.234 · 212 tokens/s · 1 min 3 s left`, and the fraction for the bar. */
 export function describeJob(job: FineTuningJob): {
   readonly text: string;
@@ -30,7 +41,7 @@ export function describeJob(job: FineTuningJob): {
 } {
   const { figures } = job.corral;
   if (figures === null || figures.step === 0 || figures.total_steps === 0) {
-    return { text: waiting[job.status], fraction: null };
+    return describePhase(figures) ?? { text: waiting[job.status], fraction: null };
   }
   const parts = [
     `step ${figures.step} of ${figures.total_steps}`,

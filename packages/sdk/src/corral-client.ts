@@ -39,7 +39,6 @@ import {
 export interface PageOptions {
   readonly after?: string | undefined;
   readonly limit?: number | undefined;
-  readonly order?: 'asc' | 'desc' | undefined;
 }
 export interface Page<T> {
   readonly data: readonly T[];

@@ -9,6 +9,7 @@ export { CorralApiError, readErrorBody, serverRoot, type ClientOptions } from '.
 export {
   isFinalJobStatus,
   jobError,
+  jobEventsSince,
   waitForOperation,
   watchJob,
   type JobUpdate,

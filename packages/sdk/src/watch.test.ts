@@ -126,9 +126,10 @@ function growingJob(states: readonly FineTuningJob[], perLook: number, pageSize 
         return get();
       },
       events: async (_id: string, page: { after?: string | undefined } = {}) => {
-        const after = Number(page.after?.replace('ftevent-', '') ?? 0);
+        // Newest first, as the contract has it: `after` goes back in time.
+        const before = Number(page.after?.replace('ftevent-', '') ?? Infinity);
         const all = Array.from({ length: looks * perLook }, (_, index) => event(index + 1));
-        const rest = all.filter(({ created_at }) => created_at > after);
+        const rest = all.filter(({ created_at }) => created_at < before).toReversed();
         return { data: rest.slice(0, pageSize), has_more: rest.length > pageSize };
       },
     } as unknown as CorralClient['jobs'],

@@ -113,20 +113,24 @@ export async function waitForOperation(
   }
 }
 
-/** The events after `cursor`, oldest first, over as many pages as there are. */
-async function newEvents(
+/**
+ * The events of a job that came after the one with the id `last` (all, when it is undefined), oldest
+ * first. The contract lists them newest first, so pages are read back until the known one appears.
+ */
+export async function jobEventsSince(
   client: Pick<CorralClient, 'jobs'>,
   id: string,
-  cursor: string | undefined,
-  signal: AbortSignal | undefined,
+  last?: string,
+  signal?: AbortSignal,
 ): Promise<readonly FineTuningEvent[]> {
   const events: FineTuningEvent[] = [];
-  let after = cursor;
+  let after: string | undefined;
   for (;;) {
-    const page = await client.jobs.events(id, { after, limit: 500, order: 'asc', signal });
-    events.push(...page.data);
-    after = page.data.at(-1)?.id ?? after;
-    if (!page.has_more || page.data.length === 0) return events;
+    const page = await client.jobs.events(id, { after, limit: 100, signal });
+    const known = page.data.findIndex((event) => event.id === last);
+    events.push(...(known < 0 ? page.data : page.data.slice(0, known)));
+    after = page.data.at(-1)?.id;
+    if (known >= 0 || !page.has_more || after === undefined) return events.toReversed();
   }
 }
 
@@ -140,17 +144,17 @@ export async function* watchJob(
   options: Omit<WaitOptions<JobUpdate>, 'onChange'> & { readonly untilPaused?: boolean } = {},
 ): AsyncGenerator<JobUpdate, void, void> {
   const { signal, intervalMs = 500, patienceMs = 30_000, untilPaused = true } = options;
-  let cursor: string | undefined;
+  let last: string | undefined;
   for (let looks = 0; ; looks += 1) {
     const update = await patiently(
       async () => {
         // The job first: events written before it became final are then surely in the next answer.
         const job = await client.jobs.get(id, { signal });
-        return { job, events: await newEvents(client, id, cursor, signal) };
+        return { job, events: await jobEventsSince(client, id, last, signal) };
       },
       { patienceMs, signal },
     );
-    cursor = update.events.at(-1)?.id ?? cursor;
+    last = update.events.at(-1)?.id ?? last;
     yield update;
     const { status } = update.job;
     if (isFinalJobStatus(status) || (untilPaused && status === 'paused')) return;

@@ -1,6 +1,6 @@
 // `corral jobs`: fine-tuning jobs of the server: list, show, watch, pause, resume, cancel, logs.
 import type { FineTuningEvent, FineTuningJob } from '@corral/contracts';
-import { jobError } from '@corral/sdk';
+import { jobError, jobEventsSince } from '@corral/sdk';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { connect, show, type Context } from '../context.ts';
 import { exitCodes } from '../failures.ts';
@@ -125,14 +125,7 @@ const formatEvent = (event: FineTuningEvent, context: Context): string => {
 
 async function logs(context: Context, input: Input): Promise<void> {
   const client = await connect(context);
-  const id = input.arg(0);
-  const events: FineTuningEvent[] = [];
-  for (;;) {
-    const after = events.at(-1)?.id;
-    const page = await client.jobs.events(id, { after, limit: 1000, order: 'asc' });
-    events.push(...page.data);
-    if (!page.has_more || page.data.length === 0) break;
-  }
+  const events = await jobEventsSince(client, input.arg(0));
   show(context, events, events.map((event) => formatEvent(event, context)).join('\n'));
 }
 

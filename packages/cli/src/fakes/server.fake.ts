@@ -175,7 +175,8 @@ function jobRoutes(state: FakeState, options: FakeServerOptions): Record<string,
     'POST /v1/fine_tuning/jobs/:id/resume': change('running'),
     'GET /v1/fine_tuning/jobs/:id/events': ({ holes, query }) => {
       const done = find(holes[0]).corral.figures?.step ?? 0;
-      const after = Number(query.get('after')?.replace('ftevent-', '') ?? 0);
+      // Newest first, as the contract has it: `after` goes back in time.
+      const before = Number(query.get('after')?.replace('ftevent-', '') ?? Infinity);
       const numbers = Array.from({ length: done }, (_, index) => index + 1);
       const event = (step: number) =>
         fineTuningEventSchema.parse({
@@ -187,7 +188,12 @@ function jobRoutes(state: FakeState, options: FakeServerOptions): Record<string,
           type: 'metrics',
           data: { step, train_loss: 3 / (step + 1) },
         });
-      return list(numbers.filter((step) => step > after).map(event));
+      return list(
+        numbers
+          .filter((step) => step < before)
+          .toReversed()
+          .map(event),
+      );
     },
   };
 }

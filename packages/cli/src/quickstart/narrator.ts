@@ -56,7 +56,7 @@ export function createNarrator(
     },
     note: (text) => line(' ', dim(text)),
     warn: (text) => line(yellow('!'), text),
-    block: (text) => write(`${text.replace(/^/gm, `${indent}  `)}\n`),
+    block: (text) => write(`${text.replace(/^(?=.)/gm, `${indent}  `)}\n`),
     write,
     progress: () => createProgress(io),
     book(name) {
