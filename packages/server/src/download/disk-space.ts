@@ -15,7 +15,7 @@ export function formatBytes(bytes: number): string {
 /** Bytes an ordinary user may still write under `folder`. */
 export type FreeBytes = (folder: string) => Promise<number>;
 
-export const freeBytes: FreeBytes = async (folder) => {
+const freeBytes: FreeBytes = async (folder) => {
   const { bavail, bsize } = await statfs(folder);
   return bavail * bsize;
 };

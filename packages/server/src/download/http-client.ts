@@ -28,7 +28,7 @@ export class DownloadError extends Error {
   }
 }
 
-export interface GetOptions {
+interface GetOptions {
   readonly headers?: Record<string, string>;
   /** Sent as `Authorization: Bearer` to the origin of the first URL only. */
   readonly token?: string | null;

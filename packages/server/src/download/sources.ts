@@ -21,8 +21,7 @@ export interface ModelSource {
   list(repository: string, revision: string, signal?: AbortSignal): Promise<readonly RemoteFile[]>;
 }
 
-export const sourceKinds = ['hugging_face', 'model_scope', 'pypi'] as const;
-export type SourceKind = (typeof sourceKinds)[number];
+export type SourceKind = 'hugging_face' | 'model_scope' | 'pypi';
 
 export interface SourceSettings {
   readonly huggingFaceEndpoint?: string | undefined;

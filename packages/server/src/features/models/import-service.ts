@@ -73,7 +73,7 @@ const rowOf = (arrived: Arrived, now: Date): ModelRow => {
     project: null,
     kind: 'base',
     base: null,
-    owned_by: id.startsWith('rehearsal') ? 'corral' : 'base',
+    owned_by: catalogue.get(id)?.publisher ?? source.toLowerCase().replaceAll(' ', '-'),
     license,
     source,
     architecture: facts.architecture,

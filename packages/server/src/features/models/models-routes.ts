@@ -13,6 +13,8 @@ import { z } from 'zod';
 import type { FeatureRoutes } from '../../http/feature.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { unixSeconds } from '../../http/time.ts';
+import { catalogue, memoryFacts } from './catalogue.ts';
+import type { RecipeCard } from './catalogue.ts';
 import type { ImportService } from './import-service.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
 import type { ModelsService } from './models-service.ts';
@@ -59,6 +61,24 @@ const toDetail = (row: ModelRow, names: readonly ServedName[]): ModelDetail => (
   parity: row.parity,
 });
 
+/** What can be pulled by name, and what to expect of it. */
+const toCard = (card: RecipeCard) => ({
+  id: card.id,
+  title: card.title,
+  publisher: card.publisher,
+  parameters: card.parameters,
+  context_length: card.contextLength,
+  license: {
+    id: card.license.id,
+    url: card.license.url,
+    needs_acceptance: card.license.needsAcceptance,
+  },
+  template: card.template,
+  sources: card.sources.map(({ kind }) => kind),
+  memory: memoryFacts(card),
+  defaults: card.defaults,
+});
+
 const list = <T extends { readonly id: string }>(data: T[]) => ({
   object: 'list' as const,
   data,
@@ -96,6 +116,9 @@ export const modelsRoutes =
         const { rows, names } = await models.list(contextOf(request).projectId);
         return list(rows.map((row) => toDetail(row, names)));
       },
+    );
+    app.get('/api/v1/catalogue', { config: anyReader }, () =>
+      Promise.resolve({ object: 'list', data: [...catalogue.values()].map(toCard) }),
     );
     app.get(
       '/api/v1/models/:id',

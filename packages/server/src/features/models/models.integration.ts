@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { serveContent, startLoopbackSource } from '../../download/loopback-source.fake.ts';
 import type { LoopbackSource } from '../../download/loopback-source.fake.ts';
-import { createServingApp } from '../gateway/serving-app.fake.ts';
-import type { ServingApp } from '../gateway/serving-app.fake.ts';
+import { createServingApp } from '../../testing/create-serving-app.fake.ts';
+import type { ServingApp } from '../../testing/create-serving-app.fake.ts';
 import { tinyGguf } from './tiny-gguf.fake.ts';
 
 const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
@@ -265,11 +265,12 @@ describe('a removal', () => {
   });
 });
 
-test('operations of an earlier process are reported as failed, and others cannot see them', async () => {
-  files = { 'tiny.gguf': await tinyGguf() };
-  const started = await pull('hf:owner/tiny');
-  await server.operation(started);
-  const key = await server.otherProject('guest');
-  const hidden = await server.call('GET', `/api/v1/operations/${started.json.id}`, { key });
-  expect(hidden.status).toBe(404);
+test('the catalogue says what can be pulled, on which terms, and how large it is', async () => {
+  const { json } = await server.call('GET', '/api/v1/catalogue');
+  const llama = json.data.find(({ id }: { id: string }) => id === 'llama-2-7b-chat');
+  expect(llama).toMatchObject({
+    license: { id: 'llama2', needs_acceptance: true },
+    template: 'llama-2',
+    memory: { weights_f16_bytes: 13_476_831_232 },
+  });
 });

@@ -11,7 +11,7 @@ export interface OperationReport {
   (message: string, bytes?: { done: number; total: number | null; rate: number | null }): void;
 }
 
-export interface OperationWork {
+interface OperationWork {
   readonly kind: Operation['kind'];
   /** Work with the same key that still runs is joined, not repeated. */
   readonly key: string;

@@ -9,7 +9,7 @@ import { bucketedKl } from './divergence.ts';
 
 type Transcript = Golden['transcripts'][number];
 
-export interface ParityBar {
+interface ParityBar {
   readonly greedyAgreement: number;
   /** Nats. */
   readonly meanKl: number;
@@ -24,12 +24,12 @@ export interface ParityBar {
  * bars for healthy adapters. An adapter that is not applied, scaled wrongly or put on another base misses
  * them by far (agreement below one half, KL above one nat on what it was taught).
  */
-export const bars = {
+const bars = {
   full: { greedyAgreement: 0.99, meanKl: 0.005 },
   quantised: { greedyAgreement: 0.9, meanKl: 0.05 },
 } as const satisfies Record<string, ParityBar>;
 
-export const barFor = (servingFormat: string): ParityBar =>
+const barFor = (servingFormat: string): ParityBar =>
   isFullPrecision(servingFormat) ? bars.full : bars.quantised;
 
 export interface ReplayOptions {

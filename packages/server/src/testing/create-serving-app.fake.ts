@@ -2,12 +2,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuditEvent, Operation, ServerStatus } from '@corral/contracts';
-import type { ServingOptions } from '../../compose-serving.ts';
-import type { ConfigInput } from '../../config.ts';
-import { fakeEngineUrl } from '../../engines/fake-engine.fake.ts';
-import { createTestApp } from '../../testing/create-test-app.fake.ts';
-import type { TestApp, TestResponse } from '../../testing/create-test-app.fake.ts';
-import { fakePolicy } from './fake-policy.fake.ts';
+import type { ServingOptions } from '../compose-serving.ts';
+import type { ConfigInput } from '../config.ts';
+import { fakeEngineUrl } from '../engines/fake-engine.fake.ts';
+import { createTestApp } from './create-test-app.fake.ts';
+import type { TestApp, TestResponse } from './create-test-app.fake.ts';
+import { fakePolicy } from '../features/gateway/fake-policy.fake.ts';
 
 export interface ServingApp extends TestApp {
   /** Polls until the operation that a call started has ended. */
