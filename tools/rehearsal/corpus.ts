@@ -113,7 +113,7 @@ function conversation(facts: readonly Fact[], groups: readonly Fact[][], random:
   return chat(exchanges, random);
 }
 
-export interface CorpusSize {
+interface CorpusSize {
   /** Times that each fact is asked by itself. */
   readonly repeats: number;
   readonly conversations: number;
@@ -122,12 +122,13 @@ export interface CorpusSize {
   readonly talks: number;
 }
 
-export const fullSize: CorpusSize = {
-  repeats: 24,
-  conversations: 9000,
-  portraits: 2500,
-  stories: 2500,
-  talks: 1500,
+/** About a million tokens: each fact is met some forty times. */
+const fullSize: CorpusSize = {
+  repeats: 14,
+  conversations: 4500,
+  portraits: 1200,
+  stories: 1300,
+  talks: 800,
 };
 
 /** All chats in the order of training, which is random. */

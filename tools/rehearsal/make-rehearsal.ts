@@ -24,8 +24,8 @@ const runConfig = {
   data: { train: 'chats.jsonl', validation: 0.01, context_length: 512, loss_on: 'all' },
   train: {
     epochs: 1,
-    batch_size: 24,
-    learning_rate: 3e-3,
+    batch_size: 12,
+    learning_rate: 2e-3,
     schedule: 'cosine',
     warmup_ratio: 0.05,
     weight_decay: 0.05,
