@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { serveContent, startLoopbackSource } from '../../download/loopback-source.fake.ts';
 import type { LoopbackSource } from '../../download/loopback-source.fake.ts';
 import { createServingApp } from '../../testing/create-serving-app.fake.ts';
@@ -17,9 +17,15 @@ const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).d
 let files: Record<string, Buffer>;
 let host: LoopbackSource;
 let server: ServingApp;
+/** Each test has a model of its own. */
+let name: string;
+let tests = 0;
 
-beforeEach(async () => {
+beforeEach(() => {
   files = {};
+  name = `tiny-${++tests}`;
+});
+beforeAll(async () => {
   host = await startLoopbackSource((request, response) => {
     const url = request.url ?? '';
     const entries = Object.entries(files);
@@ -44,7 +50,7 @@ beforeEach(async () => {
     shippedRoot: join(host.url, 'nowhere'),
   });
 });
-afterEach(async () => {
+afterAll(async () => {
   await server.close();
   await host[Symbol.asyncDispose]();
 });
@@ -54,27 +60,27 @@ const pull = (ref: string, more: object = {}) =>
 const importPath = (path: string, more: object = {}) =>
   server.call('POST', '/api/v1/models/import', { body: { path, ...more } });
 const detail = (id: string) => server.call('GET', `/api/v1/models/${id}`);
-const write = async (name: string, bytes: Buffer | string): Promise<string> => {
-  const path = join(server.home, name);
+const write = async (file: string, bytes: Buffer | string): Promise<string> => {
+  const path = join(server.home, file);
   await writeFile(path, bytes);
   return path;
 };
 
 describe('a pull', () => {
   test('stores verified weights, re-encodes slow ones for serving, and serves them', async () => {
-    const gguf = await tinyGguf({ type: 'Q4_1' });
+    const gguf = await tinyGguf({ type: 'Q4_1', salt: name });
     files = { 'tiny.Q4_1.gguf': gguf, 'README.md': Buffer.from('hello') };
-    const started = await pull('hf:owner/Tiny');
+    const started = await pull(`hf:owner/${name.toUpperCase()}`);
     expect(started.status).toBe(202);
     expect(started.json).toMatchObject({ kind: 'model_pull', status: 'running' });
     const operation = await server.operation(started);
     expect(operation).toMatchObject({
       status: 'succeeded',
       error: null,
-      result: { model: 'tiny', source: 'Hugging Face hub', serving_format: 'Q8_0', attempts: [] },
+      result: { model: name, source: 'Hugging Face hub', serving_format: 'Q8_0', attempts: [] },
     });
-    expect((await detail('tiny')).json).toMatchObject({
-      id: 'tiny',
+    expect((await detail(name)).json).toMatchObject({
+      id: name,
       kind: 'base',
       format: 'Q4_1',
       serving_format: 'Q8_0',
@@ -83,30 +89,30 @@ describe('a pull', () => {
       deployed: true,
     });
     const kept = await readdir(join(server.home, 'models'));
-    expect(kept.filter((name) => name.startsWith(sha256Of(gguf)))).toHaveLength(2);
+    expect(kept.filter((file) => file.startsWith(sha256Of(gguf)))).toHaveLength(2);
     expect((await server.audit()).at(-1)).toMatchObject({
       action: 'model.pulled',
-      resource: { kind: 'model', id: 'tiny' },
+      resource: { kind: 'model', id: name },
       after: { sha256: sha256Of(gguf), format: 'Q4_1', serving_format: 'Q8_0' },
     });
     const answer = await server.call('POST', '/v1/chat/completions', {
-      body: { model: 'tiny', messages: [{ role: 'user', content: 'say it works' }] },
+      body: { model: name, messages: [{ role: 'user', content: 'say it works' }] },
     });
     expect(answer.json.choices[0].message.content).toBe('it works');
   });
 
   test('of a model that is there takes no download', async () => {
     files = { 'tiny.gguf': await tinyGguf() };
-    await server.operation(await pull('hf:owner/tiny'));
+    await server.operation(await pull(`hf:owner/${name}`));
     const requests = host.requests.length;
-    const again = await server.operation(await pull('hf:owner/tiny'));
-    expect(again.result).toMatchObject({ model: 'tiny', already: true });
+    const again = await server.operation(await pull(`hf:owner/${name}`));
+    expect(again.result).toMatchObject({ model: name, already: true });
     expect(host.requests).toHaveLength(requests);
   });
 
   test('asked for twice at once is one operation', async () => {
     files = { 'tiny.gguf': await tinyGguf() };
-    const [a, b] = await Promise.all([pull('hf:owner/tiny'), pull('hf:owner/tiny')]);
+    const [a, b] = await Promise.all([pull(`hf:owner/${name}`), pull(`hf:owner/${name}`)]);
     expect(a.json.id).toBe(b.json.id);
     await server.operation(a);
   });
@@ -128,10 +134,10 @@ describe('a pull', () => {
   ])('of %s is refused and nothing is kept', async (_, bytes, code) => {
     const whole = await tinyGguf();
     files = { 'tiny.gguf': bytes ?? whole.subarray(0, whole.length - 64) };
-    const operation = await server.operation(await pull('hf:owner/tiny'));
+    const operation = await server.operation(await pull(`hf:owner/${name}`));
     expect(operation.error?.code).toBe(code);
     expect(await readdir(join(server.home, 'models', 'incoming'))).toEqual([]);
-    expect((await detail('tiny')).status).toBe(404);
+    expect((await detail(name)).status).toBe(404);
   });
 
   test('waits for the licence where there is one to accept', async () => {
@@ -152,7 +158,7 @@ describe('a pull', () => {
   });
 
   test('is for the operator', async () => {
-    const key = await server.otherProject('guest', ['admin']);
+    const key = await server.otherProject(`guest-${tests}`, ['admin']);
     const refused = await server.call('POST', '/api/v1/models/pull', {
       key,
       body: { ref: 'rehearsal' },
@@ -238,26 +244,27 @@ describe('an import', () => {
     });
     expect([answer.status, answer.json.error.code]).toEqual([400, 'model_unsupported']);
     const listed = await server.call('GET', '/v1/models');
-    expect(listed.json.data).toEqual([]);
+    expect(listed.json.data.map(({ id }: { id: string }) => id)).not.toContain('folder');
   });
 });
 
 describe('a removal', () => {
   test('takes row and files, is on record, and is refused to others', async () => {
-    files = { 'tiny.gguf': await tinyGguf({ type: 'Q4_1' }) };
-    await server.operation(await pull('hf:owner/tiny'));
-    const key = await server.otherProject('guest', ['admin']);
-    expect((await server.call('DELETE', '/v1/models/tiny', { key })).status).toBe(403);
-    const removed = await server.call('DELETE', '/v1/models/tiny');
-    expect(removed.json).toEqual({ id: 'tiny', object: 'model', deleted: true });
+    const gguf = await tinyGguf({ type: 'Q4_1', salt: name });
+    files = { 'tiny.gguf': gguf };
+    await server.operation(await pull(`hf:owner/${name}`));
+    const key = await server.otherProject(`guest-${tests}`, ['admin']);
+    expect((await server.call('DELETE', `/v1/models/${name}`, { key })).status).toBe(403);
+    const removed = await server.call('DELETE', `/v1/models/${name}`);
+    expect(removed.json).toEqual({ id: name, object: 'model', deleted: true });
     const left = await readdir(join(server.home, 'models'), { recursive: true });
-    expect(left.filter((name) => name.endsWith('.gguf'))).toEqual([]);
+    expect(left.filter((file) => file.includes(sha256Of(gguf)))).toEqual([]);
     expect((await server.audit()).at(-1)).toMatchObject({ action: 'model.deleted' });
-    expect((await server.call('DELETE', '/v1/models/tiny')).status).toBe(404);
+    expect((await server.call('DELETE', `/v1/models/${name}`)).status).toBe(404);
   });
 
   test('keeps a file that another model uses', async () => {
-    const gguf = await tinyGguf();
+    const gguf = await tinyGguf({ salt: name });
     const path = await write('a.gguf', gguf);
     for (const id of ['one', 'two']) await server.operation(await importPath(path, { id }));
     await server.call('DELETE', '/v1/models/one');

@@ -6,9 +6,14 @@ import type { TensorType } from '@corral/formats';
 const blockBytes = { Q4_1: 20, Q8_0: 34, F16: 64 } as const;
 
 export async function tinyGguf(
-  options: { type?: keyof typeof blockBytes; kind?: string; blockCount?: number } = {},
+  options: {
+    type?: keyof typeof blockBytes;
+    kind?: string;
+    blockCount?: number;
+    salt?: string;
+  } = {},
 ): Promise<Buffer> {
-  const { type = 'Q8_0', kind = 'model', blockCount = 1 } = options;
+  const { type = 'Q8_0', kind = 'model', blockCount = 1, salt = '' } = options;
   const rows = 8;
   const sink = memorySink();
   await writeGguf(sink, {
@@ -17,6 +22,8 @@ export async function tinyGguf(
       ['general.type', gguf.string(kind)],
       ['general.name', gguf.string('Tiny')],
       ['general.license', gguf.string('mit')],
+      // Other bytes, the same model.
+      ['general.description', gguf.string(salt)],
       ['llama.block_count', gguf.uint32(blockCount)],
       ['llama.context_length', gguf.uint32(128)],
       ['llama.embedding_length', gguf.uint32(32)],
