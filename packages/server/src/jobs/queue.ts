@@ -32,6 +32,7 @@ const expireInSeconds = 24 * 3600;
 const heartbeatSeconds = 60;
 const retryLimit = 5;
 const closeSeconds = 30;
+const nobody = '00000000-0000-0000-0000-000000000000';
 
 export function createJobQueue(options: {
   database: Database;
@@ -53,7 +54,7 @@ export function createJobQueue(options: {
 
   const prepare = async (): Promise<void> => {
     await boss.start();
-    for (const name of definitions.keys())
+    for (const name of definitions.keys()) {
       await boss.createQueue(name, {
         // One waiting job for a key, any number running.
         policy: 'short',
@@ -63,6 +64,10 @@ export function createJobQueue(options: {
         retryDelay: 1,
         retryBackoff: true,
       });
+      // Any question makes pg-boss remember the queue. Otherwise its first `send` asks the database
+      // outside the caller's transaction, which never ends where there is one session (PGlite).
+      await boss.findJobs(name, { id: nobody });
+    }
   };
 
   return {
