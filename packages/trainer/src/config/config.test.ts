@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CorralError } from '@corral/contracts';
@@ -74,6 +74,21 @@ lora: { rank: 0 }
     await expect(loadConfig(join(folder, 'none.yaml'))).rejects.toMatchObject({
       code: 'file_not_found',
     });
+  });
+});
+
+describe('the documented configuration', () => {
+  test('is valid, says the defaults, and names every key', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const text = /```yaml\n([^]*?)```/.exec(readme)?.[1] ?? '';
+    const documented = parseConfig(text, 'README.md');
+    const defaults = parseConfig(`model: ${documented.model}\ndata: { train: rows.jsonl }`, 'x');
+    expect(documented).toEqual(defaults);
+    const keys = (value: object): string[] =>
+      Object.entries(value).flatMap(([key, entry]: [string, unknown]) =>
+        typeof entry === 'object' && entry !== null && !Array.isArray(entry) ? keys(entry) : [key],
+      );
+    for (const key of keys({ ...defaults, dpo: {} })) expect(text).toContain(`${key}:`);
   });
 });
 
