@@ -96,7 +96,7 @@ export async function saveCheckpoint(
 }
 
 /** Checkpoints of an output folder, newest first. */
-export async function listCheckpoints(output: string): Promise<Checkpoint[]> {
+async function listCheckpoints(output: string): Promise<Checkpoint[]> {
   const folder = checkpointFolder(output);
   let names: string[];
   try {

@@ -7,7 +7,7 @@ import { type Document, LineCounter, isMap, isNode, parseDocument } from 'yaml';
 /** A configuration is a page; a megabyte is some other file given by mistake. */
 const maxConfigBytes = 1024 * 1024;
 
-export interface ConfigProblem {
+interface ConfigProblem {
   /** One-based; null when the file has no place for it (a missing key). */
   readonly line: number | null;
   readonly key: string;

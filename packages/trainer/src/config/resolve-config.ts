@@ -8,7 +8,7 @@ import { extname, isAbsolute, join, resolve } from 'node:path';
 import { CorralError, type RunConfig } from '@corral/contracts';
 import { hashFile } from '../data/line-reader.ts';
 
-export interface ResolvedInput {
+interface ResolvedInput {
   /** Absolute. */
   readonly path: string;
   /** Lower-case hexadecimal; of a folder: of the list of its files' names and hashes. */
@@ -122,7 +122,7 @@ export async function resolveConfig(config: RunConfig, folder: string): Promise<
 }
 
 /** JSON with sorted keys, so that equal values have equal text. */
-export function stableJson(value: unknown): string {
+function stableJson(value: unknown): string {
   return JSON.stringify(value, (_key, entry: unknown) =>
     typeof entry === 'object' && entry !== null && !Array.isArray(entry)
       ? Object.fromEntries(Object.entries(entry).toSorted(([a], [b]) => (a < b ? -1 : 1)))

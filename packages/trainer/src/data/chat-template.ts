@@ -13,7 +13,7 @@ import { CorralError } from '@corral/contracts';
 import type { ChatMessage } from './example.ts';
 import { RowError } from './row-error.ts';
 
-export const chatMl = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
+const chatMl = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`;
 
 /** A part of a rendered prompt: the template's words, or the text of a message. */
 export type Piece =
@@ -25,7 +25,7 @@ export type Piece =
       readonly message: number;
     };
 
-export interface RenderOptions {
+interface RenderOptions {
   readonly tools?: readonly unknown[] | undefined;
   readonly addGenerationPrompt: boolean;
 }

@@ -8,7 +8,7 @@ import { type Row, type RowFormat, readRows } from './rows.ts';
 import { RowError } from './row-error.ts';
 
 /** A person corrects twenty rows at a time; the count tells of the rest. */
-export const maxReportedErrors = 20;
+const maxReportedErrors = 20;
 
 export interface CheckDataOptions {
   readonly format?: RunConfig['data']['format'];

@@ -2,7 +2,6 @@
 // that a resumed run goes on where it was. Tokens of all examples lie in a few large arrays, eight bytes
 // a token, not in an object each.
 import type { EncodedExample } from './encode.ts';
-import { inputLength } from './packing.ts';
 import { shuffledOrder } from './order.ts';
 
 /** Examples in memory as flat arrays; grows as examples are added. */
@@ -109,6 +108,3 @@ export function totalWeight(store: ExampleStore, indices: readonly number[]): nu
   for (const index of indices) for (const weight of store.get(index).weights) sum += weight;
   return sum;
 }
-
-export const inputTokensOf = (store: ExampleStore, indices: readonly number[]): number =>
-  indices.reduce((sum, index) => sum + inputLength(store.get(index)), 0);

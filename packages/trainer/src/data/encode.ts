@@ -6,7 +6,7 @@ import type { ChatExample, Example, TextExample } from './example.ts';
 import { RowError } from './row-error.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
-export type LossScope = RunConfig['data']['loss_on'];
+type LossScope = RunConfig['data']['loss_on'];
 
 export interface EncodedExample {
   /** [n] */

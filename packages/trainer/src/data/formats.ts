@@ -88,7 +88,7 @@ function readShareGpt(row: Fields): Example {
   return checkConversation({ kind: 'chat', messages });
 }
 
-export const formatTable = {
+const formatTable = {
   chat: { matches: (row) => 'messages' in row, read: readChatRow },
   sharegpt: { matches: (row) => 'conversations' in row, read: readShareGpt },
   completion: { matches: (row) => 'prompt' in row && 'completion' in row, read: readCompletion },

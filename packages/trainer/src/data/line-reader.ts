@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs';
 import { CorralError } from '@corral/contracts';
 
 /** One example of a context of a million tokens is about 4 MB; beyond this a file is not JSONL at all. */
-export const maxLineBytes = 16 * 1024 * 1024;
+const maxLineBytes = 16 * 1024 * 1024;
 
 export interface RowProblem {
   readonly reason: string;
@@ -32,7 +32,7 @@ const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EISDIR');
 
 /** Chunks of a file; a missing file is CorralError `file_not_found`. */
-export async function* readChunks(path: string): AsyncGenerator<Buffer> {
+async function* readChunks(path: string): AsyncGenerator<Buffer> {
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
       yield chunk as Buffer;

@@ -58,7 +58,7 @@ export function byteLevelFiles(template?: string): TokenizerFiles {
 }
 
 /** Space prefix, byte fallback; `▁hi` is one token, `hi` another. */
-export function sentencePieceFiles(template?: string): TokenizerFiles {
+function sentencePieceFiles(template?: string): TokenizerFiles {
   const bytes = Array.from(
     { length: 256 },
     (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,

@@ -23,7 +23,7 @@ interface AddedToken {
   readonly rstrip: boolean;
 }
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** Whether control tokens in the text become control ids. */
   readonly special: boolean;
   /** Whether the text begins the prompt (matters for SentencePiece's space prefix). */

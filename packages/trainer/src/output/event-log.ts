@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { RunEvent } from '@corral/contracts';
 import { writeFileAtomic } from './atomic-file.ts';
 
-export const eventLogPath = (output: string): string => join(output, 'events.jsonl');
+const eventLogPath = (output: string): string => join(output, 'events.jsonl');
 
 /** Adds one event. Synchronous: a line is whole or, after a crash, cut (and then passed over). */
 export function appendEvent(output: string, event: RunEvent): void {

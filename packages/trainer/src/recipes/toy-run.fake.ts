@@ -13,7 +13,7 @@ export const toyVocabularySize = 264;
 const letters = 'abcdefghijklmnopqrstuvwxyz';
 
 /** Rows that say which letter follows which. */
-export const toyRows = (count: number): string =>
+const toyRows = (count: number): string =>
   Array.from({ length: count }, (_, index) => {
     const letter = letters[index % 26] ?? 'a';
     const answer = (letters[(index + 1) % 26] ?? 'b').repeat(1 + (index % 5));
