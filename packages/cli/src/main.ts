@@ -15,14 +15,17 @@ const { version } = JSON.parse(
 const stop = new AbortController();
 const children = createChildren();
 const io = processIo();
-let interruptions = 0;
+let interruptedAt: number | null = null;
+// A terminal and a starting process may both pass on the same Ctrl-C; a person's second one comes later.
+const samePressMs = 700;
 
 async function interrupted(code: number) {
-  interruptions += 1;
-  if (interruptions > 1) {
+  if (interruptedAt !== null) {
+    if (performance.now() - interruptedAt < samePressMs) return;
     children.kill();
     process.exit(code);
   }
+  interruptedAt = performance.now();
   process.exitCode = code;
   stop.abort();
   // The running command unwinds by itself; what it left running ends here.
@@ -43,7 +46,7 @@ const code = await runProgram(process.argv.slice(2), {
   version,
   context: { io, env: process.env, home: homeOf(process.env), signal: stop.signal, children },
 });
-if (interruptions === 0) {
+if (interruptedAt === null) {
   await children.close();
   // Keep-alive sockets of the HTTP clients must not hold the terminal.
   process.exit(code);

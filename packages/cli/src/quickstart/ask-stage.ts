@@ -7,8 +7,8 @@ import { createWrapper, type Narrator } from './narrator.ts';
 import { isAccepted, mapConcurrently, type Question } from './questions.ts';
 
 const shownQuestions = 3;
-// A base model rambles; what the tuned one has to say fits into a third of this.
-const maxTokens = 40;
+// A base model rambles; what the tuned one has to say fits into half of this.
+const maxTokens = 32;
 // As many sequences as the engine decodes side by side.
 const concurrency = 8;
 
