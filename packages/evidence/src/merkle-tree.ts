@@ -202,7 +202,7 @@ export interface InclusionClaim {
 }
 
 /** The root that an inclusion proof leads to (RFC 9162 2.1.3.2); undefined when its length is wrong. */
-export function rootFromInclusion({
+function rootFromInclusion({
   leafHash: hash,
   index,
   size,

@@ -64,7 +64,7 @@ export interface CompiledRule {
 }
 
 /** What runs for one direction. */
-export interface DirectionProgram {
+interface DirectionProgram {
   readonly detectors: readonly CompiledDetector[];
   readonly rulesOf: ReadonlyMap<CompiledDetector, readonly CompiledRule[]>;
   /** Detectors that a rule other than annotate asks: only they hold text back. */

@@ -14,7 +14,7 @@ const limits = {
 };
 
 /** What a condition sees when a detector has found something. */
-export interface ConditionContext {
+interface ConditionContext {
   /** By detector name without `d.`: whether and how often it has matched so far, this time included. */
   readonly d: Readonly<Record<string, { readonly matched: boolean; readonly count: bigint }>>;
   /** The match that asks, in UTF-16 units. */

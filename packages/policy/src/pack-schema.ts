@@ -11,7 +11,7 @@ const maxDetectors = 500;
 const maxCategories = 1_000;
 const maxInlineTerms = 100_000;
 /** Longest text one detector may span, in normalised characters: it bounds the hold-back. */
-export const maxDetectorChars = 8_192;
+const maxDetectorChars = 8_192;
 
 const text = z.string().min(1).max(4_096);
 const shortText = z.string().min(1).max(256);
@@ -21,11 +21,11 @@ const sha256 = z.string().regex(/^(sha256:)?[0-9a-f]{64}$/, 'must be a SHA-256 i
 const localized = z.record(z.string().regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$/), text);
 const ratio = z.number().min(0).max(1);
 
-export const normalisations = ['none', 'nfkc-strip', 'nfkc-casefold-strip'] as const;
+const normalisations = ['none', 'nfkc-strip', 'nfkc-casefold-strip'] as const;
 export type Normalisation = (typeof normalisations)[number];
-export const boundaries = ['word', 'substring', 'cjk'] as const;
+const boundaries = ['word', 'substring', 'cjk'] as const;
 export type Boundary = (typeof boundaries)[number];
-export const validators = ['luhn', 'iban', 'hidden-tags', 'random-token'] as const;
+const validators = ['luhn', 'iban', 'hidden-tags', 'random-token'] as const;
 export type ValidatorName = (typeof validators)[number];
 
 const detectorId = z.string().regex(/^d\.[a-z][a-z0-9_]{0,62}$/, 'must look like d.name');
@@ -246,7 +246,7 @@ const packFields = z.strictObject({
 });
 
 /** Ids are how rules, decisions and reports refer to things: each only once. */
-export const policyPackSchema = packFields.superRefine((pack, context) => {
+const policyPackSchema = packFields.superRefine((pack, context) => {
   for (const list of ['categories', 'detectors', 'rules'] as const) {
     const seen = new Set<string>();
     for (const [index, { id }] of pack[list].entries()) {

@@ -5,13 +5,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePolicy } from './compile-policy.ts';
 import { evaluateText } from './evaluate.ts';
-import { parsePack } from './pack-schema.ts';
+import { type PolicyPackInput, parsePack } from './pack-schema.ts';
 import { defaultPack } from './packs/base-security.ts';
 import { createStreamGuard } from './stream-guard.ts';
 
 const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
 
-const compileTerms = (terms: string[], boundary: 'word' | 'substring') =>
+type Detector = PolicyPackInput['detectors'][number];
+const compileDetector = (detector: Detector) =>
   compilePolicy(
     parsePack({
       schema: 'policy-pack/1',
@@ -22,7 +23,7 @@ const compileTerms = (terms: string[], boundary: 'word' | 'substring') =>
       basis: [{ type: 'operator-choice' }],
       effective: { from: '2026-01-01' },
       categories: [{ id: 'c' }],
-      detectors: [{ id: 'd.words', type: 'lexicon', source: { terms }, match: { boundary } }],
+      detectors: [detector],
       rules: [
         {
           id: 'r.1',
@@ -36,8 +37,23 @@ const compileTerms = (terms: string[], boundary: 'word' | 'substring') =>
     }),
     { sha256 },
   );
-const words = compileTerms(['kill switch', 'secret plan'], 'word');
-const stretched = compileTerms(['a'.repeat(64)], 'substring');
+const words = compileDetector({
+  id: 'd.words',
+  type: 'lexicon',
+  source: { terms: ['kill switch', 'secret plan'] },
+});
+const stretched = compileDetector({
+  id: 'd.words',
+  type: 'lexicon',
+  source: { terms: ['a'.repeat(64)] },
+  match: { boundary: 'substring' },
+});
+const repeated = compileDetector({
+  id: 'd.words',
+  type: 'regex-re2',
+  pattern: 'a{40}',
+  maxChars: 40,
+});
 const base = compilePolicy(defaultPack, { sha256 });
 
 /** What each piece releases. */
@@ -87,11 +103,15 @@ describe('the bound', () => {
     )
     .map((parts) => parts.map(([text, filler, count]) => text + filler.repeat(count)).join(''));
 
+  const stretchedText = fc
+    .array(fc.nat(60), { minLength: 30, maxLength: 60 })
+    .map((counts) => counts.map((count) => `a${'\u200b'.repeat(count)}`).join(''));
+
   it('holds for texts made to be held back', () => {
     fc.assert(
       fc.property(
-        attack,
-        fc.constantFrom(words, stretched),
+        fc.oneof(attack, stretchedText),
+        fc.constantFrom(words, stretched, repeated),
         fc.integer({ min: 1, max: 50 }),
         (text, policy, size) => {
           const guard = createStreamGuard(policy, { direction: 'output' });
@@ -140,6 +160,10 @@ describe('long texts', () => {
     const line =
       'Nothing here. k i l l  s w i t c h, a kіll switch and 中文 killing; the secret\u200b plan!\n';
     const text = line.repeat(200);
+    const dense = 'kill switch '.repeat(1_500);
+    expect(releases(words, dense.match(/[^]{1,5}/g) ?? []).join('')).toBe(
+      '[redacted: T-1] '.repeat(1_500),
+    );
     const whole = evaluateText(words, text, { direction: 'output' });
     expect(whole.decisions.length).toBe(400);
     for (const size of [1, 7, 4096]) {

@@ -27,7 +27,7 @@ import { TextViews } from './text/text-views.ts';
  * Annotations and exceptions of one rule beyond this are counted in `omitted`, not listed: a long text of
  * e-mail addresses must not grow a decision log without limit. Redactions and stops are always listed.
  */
-export const maxAnnotationsPerRule = 100;
+const maxAnnotationsPerRule = 100;
 
 export interface GuardOptions {
   readonly direction: Direction;
@@ -315,10 +315,8 @@ class Guard implements StreamGuard {
       this.#text = '';
       return;
     }
-    // Text behind a redaction can be released in part only once it is cut into clusters.
-    const keep = Math.min(this.#released, this.#processed);
-    this.#text = this.#text.slice(keep - this.#base);
-    this.#base = keep;
+    this.#text = this.#text.slice(this.#released - this.#base);
+    this.#base = this.#released;
     this.#views.trim((view) => {
       let needed = this.#views.buffer(view).length;
       for (const { scanner } of this.#scanners) needed = Math.min(needed, scanner.needed(view));

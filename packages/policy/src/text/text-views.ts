@@ -6,8 +6,7 @@ import { flag, flagsOf, scriptMask } from './char-flags.ts';
 import { skeletonOf } from './confusables.ts';
 import { foldCluster, isSeparator, rawCluster, stripCluster } from './normalise.ts';
 
-export const viewNames = ['raw', 'stripped', 'folded', 'skeleton', 'joined'] as const;
-export type ViewName = (typeof viewNames)[number];
+export type ViewName = 'raw' | 'stripped' | 'folded' | 'skeleton' | 'joined';
 
 /**
  * Invisible units in a row after which a break stands in every normalised view. It bounds how far
