@@ -12,11 +12,9 @@ import { allocateTensors } from '../../packages/trainer/src/models/model-tensors
 import { modelSizes } from '../../packages/trainer/src/models/sizes.ts';
 import { createTransformerLm } from '../../packages/trainer/src/models/transformer-lm.ts';
 
-const [threads = 1, seconds = 15, workload = 'long'] = [
-  Number(process.argv[2] ?? 1),
-  Number(process.argv[3] ?? 15),
-  process.argv[4],
-];
+const threads = Number(process.argv[2] ?? 1);
+const seconds = Number(process.argv[3] ?? 15);
+const workload = process.argv[4] ?? 'long';
 const config = modelSizes['smollm2-135m'];
 const lora: LoraOptions = { rank: 16, alpha: 32, dropout: 0, target_modules: 'all-linear' };
 const seqLen = 512;

@@ -24,7 +24,7 @@ export const vocabularyProbabilities = (h: Value, table: Value): Value =>
 const smallestProbability = 2 ** -126;
 
 /** [M, 1]: -log of the label's probability. */
-export const negativeLogLikelihood = (probabilities: Value, labels: Value): Value =>
+const negativeLogLikelihood = (probabilities: Value, labels: Value): Value =>
   scale(log(max(pick(probabilities, labels), fill(smallestProbability))), -1);
 
 export const composites = {

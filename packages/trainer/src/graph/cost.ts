@@ -70,10 +70,3 @@ const costs: OpTable<[], Cost> = {
 };
 
 export const cost = (value: Value): Cost => dispatch(costs, value);
-
-/** Floating-point operations of all values, each computed once. */
-export const totalFlops = (values: Iterable<Value>): number => {
-  let flops = 0;
-  for (const value of values) flops += cost(value).flops;
-  return flops;
-};

@@ -32,7 +32,7 @@ export const broadcastShapes = (a: Shape, b: Shape): Shape | null => {
   return result;
 };
 
-export const replaceExtent = (shape: Shape, axis: number, extent: number): Shape =>
+const replaceExtent = (shape: Shape, axis: number, extent: number): Shape =>
   shape.map((old, i) => (i === axis ? extent : old));
 
 const extentOf = (kind: OpKind, value: Value, axis: number): number =>

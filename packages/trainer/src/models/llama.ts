@@ -21,7 +21,7 @@ export interface TensorSpec {
 }
 
 /** Where a linear layer that can carry LoRA lives. */
-export interface Projection {
+interface Projection {
   /** Hugging Face's name inside the layer, without `.weight`. */
   readonly module: string;
   readonly slot: string;
@@ -31,7 +31,7 @@ export interface Projection {
 }
 
 /** q, k and v are one matrix, so that one product computes them; its rows keep Hugging Face's order. */
-export const projections = (config: ModelConfig): Record<LoraTarget, Projection> => {
+const projections = (config: ModelConfig): Record<LoraTarget, Projection> => {
   const { hidden_size: d, intermediate_size: f, head_dim: width } = config;
   const q = config.num_attention_heads * width;
   const kv = config.num_key_value_heads * width;

@@ -10,13 +10,19 @@ import type { HeadGraphs } from './head-graphs.ts';
 import type { StoredTensor } from './model-tensors.ts';
 import { accumulate, createWorkspace } from './workspace.ts';
 
-/** Logits and probabilities of a chunk are 2 · 4 bytes · R · V: 50 MB for 128 rows of a 49k vocabulary. */
-const chunkSizes = [16, 32, 64, 128] as const;
+const chunkSizes = [16, 32, 64, 128, 256, 512];
 
-const chunkFor = (rows: number): number =>
-  chunkSizes.find((size) => size >= rows) ?? chunkSizes[chunkSizes.length - 1] ?? rows;
+/** Bounds the logits of a chunk, and again its probabilities: 128 rows of a 49k vocabulary. */
+const maxLogitBytes = 32 * 2 ** 20;
 
-export interface HeadTargets {
+/** How many rows to take at once of so many: the smallest size that holds them, or the largest allowed. */
+const chunkSizer = (vocabulary: number): ((rows: number) => number) => {
+  const allowed = chunkSizes.filter((size) => 4 * size * vocabulary <= maxLogitBytes);
+  const largest = allowed.at(-1) ?? 1;
+  return (rows) => allowed.find((size) => size >= rows) ?? largest;
+};
+
+interface HeadTargets {
   /** Hidden states after the last layer [M, D]. */
   readonly hidden: Float32Array;
   /** [M] */
@@ -59,12 +65,12 @@ interface Chunk {
   readonly size: number;
 }
 
-const scoredChunks = (weights: Float32Array): Chunk[] => {
+const scoredChunks = (weights: Float32Array, sizeFor: (rows: number) => number): Chunk[] => {
   const scored: number[] = [];
   for (let i = 0; i < weights.length; i++) if (weights[i] !== 0) scored.push(i);
   const chunks: Chunk[] = [];
   for (let start = 0; start < scored.length;) {
-    const size = chunkFor(scored.length - start);
+    const size = sizeFor(scored.length - start);
     chunks.push({ rows: scored.slice(start, start + size), size });
     start += size;
   }
@@ -75,6 +81,7 @@ export const createLmHead = ({ config, norm, table, runtime }: LmHeadOptions): L
   const { hidden_size: d, vocab_size: vocabulary } = config;
   const trainable = table.grad !== null;
   const workspace = createWorkspace();
+  const sizeFor = chunkSizer(vocabulary);
   const sessions = new Map<string, Promise<Session>>();
   const weights: HostTensors = { norm: norm.tensor, table: table.tensor };
 
@@ -130,7 +137,7 @@ export const createLmHead = ({ config, norm, table, runtime }: LmHeadOptions): L
   });
 
   const evaluate: LmHead['evaluate'] = async (targets) => {
-    const chunks = scoredChunks(targets.weights);
+    const chunks = scoredChunks(targets.weights, sizeFor);
     const perRow = workspace.floats('per row', 2 * targets.weights.length);
     for (const chunk of chunks) {
       const session = await sessionFor('evaluate', chunk.size);
@@ -141,7 +148,7 @@ export const createLmHead = ({ config, norm, table, runtime }: LmHeadOptions): L
   };
 
   const train: LmHead['train'] = async (targets, lossScale) => {
-    const chunks = scoredChunks(targets.weights);
+    const chunks = scoredChunks(targets.weights, sizeFor);
     const perRow = workspace.floats('per row', 2 * targets.weights.length);
     const dHidden = workspace.floats('d hidden', targets.hidden.length).fill(0);
     for (const chunk of chunks) {
@@ -173,7 +180,7 @@ export const createLmHead = ({ config, norm, table, runtime }: LmHeadOptions): L
     const found: Float32Array[] = [];
     const count = hidden.length / d;
     for (let start = 0; start < count; start += found.length - start) {
-      const size = chunkFor(count - start);
+      const size = sizeFor(count - start);
       const rows = Array.from({ length: Math.min(size, count - start) }, (_, i) => start + i);
       const session = await sessionFor('logits', size);
       const out = workspace.floats('logits', size * vocabulary);

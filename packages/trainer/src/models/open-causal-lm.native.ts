@@ -89,8 +89,8 @@ describe('openCausalLm', () => {
   it('refuses a file that is no model', async () => {
     const path = join(folder, 'model.gguf');
     await writeFile(path, 'not a model at all, whatever its name says');
-    const opening = openCausalLm(options({ path })).finally(() => rm(path));
-    await expect(opening).rejects.toMatchObject({ name: 'CorralError' });
+    await expect(openCausalLm(options({ path }))).rejects.toMatchObject({ name: 'CorralError' });
+    await rm(path);
   });
 });
 

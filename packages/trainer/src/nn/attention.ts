@@ -5,7 +5,7 @@ import { attentionBlock, concat, reshape, rmsNorm, rope, slice, transpose } from
 import type { Rotation } from '../graph/ops.ts';
 import type { Value } from '../graph/value.ts';
 
-export type Range = readonly [start: number, end: number];
+type Range = readonly [start: number, end: number];
 
 /** A block of queries and the keys that any of them may see. */
 export interface AttentionWindow {
@@ -13,7 +13,7 @@ export interface AttentionWindow {
   readonly keys: Range;
 }
 
-export interface AttentionShape {
+interface AttentionShape {
   /** B rows of T steps; M = B·T. */
   readonly rows: number;
   readonly steps: number;

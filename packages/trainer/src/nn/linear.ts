@@ -10,13 +10,13 @@ export interface Linear {
 }
 
 /** x·Wᵀ + b: x [M, in] → [M, out] */
-export const linear = (x: Value, { weight, bias }: Linear): Value => {
+const linear = (x: Value, { weight, bias }: Linear): Value => {
   const y = matmul(x, weight, { transposeB: true });
   return bias ? add(y, bias) : y;
 };
 
 /** Trains the rows [start, end) of a weight: the whole of it, or one of several that are stored as one. */
-export interface Adapter {
+interface Adapter {
   /** [r, in] */
   readonly a: Value;
   /** [end - start, r] */

@@ -25,7 +25,7 @@ const irVersion = 10;
 const microsoft = 'com.microsoft';
 
 /** A float attribute is written `{ float: x }`, because a JavaScript number does not say which it is. */
-export type Attribute = number | string | readonly number[] | { readonly float: number };
+type Attribute = number | string | readonly number[] | { readonly float: number };
 
 export interface NodeSpec {
   readonly type: string;
@@ -49,7 +49,7 @@ export interface OnnxModel {
   readonly outputs: readonly TensorInfo[];
 }
 
-export interface OutputInfo extends TensorInfo {
+interface OutputInfo extends TensorInfo {
   /** The tensor that holds the result. */
   readonly from: string;
 }

@@ -1,6 +1,6 @@
 // AdamW with PyTorch's semantics, over plain arrays (Loshchilov & Hutter 2019, arXiv:1711.05101).
 
-export interface AdamWState {
+interface AdamWState {
   readonly step: number;
   /** First and second moments, one array a parameter, in the order of the parameters. */
   readonly m: readonly Float32Array[];

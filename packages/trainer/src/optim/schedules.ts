@@ -3,7 +3,7 @@
 // a step at rate 0 is a step lost.
 import type { scheduleNames } from '@corral/contracts';
 
-export type ScheduleName = (typeof scheduleNames)[number];
+type ScheduleName = (typeof scheduleNames)[number];
 
 export interface ScheduleOptions {
   readonly schedule: ScheduleName;

@@ -3,7 +3,7 @@ import type { devices } from '@corral/contracts';
 import { CorralError } from '@corral/contracts';
 import { listSupportedBackends } from 'onnxruntime-node';
 
-export type Device = (typeof devices)[number];
+type Device = (typeof devices)[number];
 type Provider = Exclude<Device, 'auto'>;
 
 /** ONNX Runtime's name of each provider in Node. */
