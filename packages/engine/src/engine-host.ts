@@ -57,115 +57,126 @@ function parseRequest(message: unknown): EngineRequest {
 const idOf = (message: unknown): string =>
   typeof message === 'object' && message !== null && 'id' in message ? String(message.id) : '';
 
-export function createEngineHost(options: EngineHostOptions): EngineHost {
+interface HostState {
+  model: LoadedModel | null;
+  loading: boolean;
+  /** What came of the current step. */
+  news: GenerationEvent[];
+}
+
+function loadedModel({ model, loading }: HostState): LoadedModel {
+  if (model) return model;
+  const reason = loading ? 'its model is being loaded' : 'no model is loaded';
+  throw new CorralError('engine_unavailable', { params: { model: '', reason } });
+}
+
+/** Sends what came of a step, as one message. */
+function flush(state: HostState, send: EngineHostOptions['send']): void {
+  if (state.news.length === 0) return;
+  const events = state.news;
+  state.news = [];
+  send({ type: 'tokens', events });
+}
+
+async function load(
+  state: HostState,
+  request: Extract<EngineRequest, { type: 'load' }>,
+  { openLibrary, checkFile, send }: EngineHostOptions,
+): Promise<void> {
+  if (state.model || state.loading)
+    throw new CorralError('conflict', { params: { reason: 'a model is already loaded' } });
+  state.loading = true;
+  try {
+    state.model = await openLoadedModel({
+      library: openLibrary(),
+      checkFile,
+      path: request.model_path,
+      options: request.options,
+      emit: (event) => state.news.push(event),
+      finishScore: (id, value) => send({ type: 'result', id, value }),
+      fail: (id, error) => send({ type: 'error', id, error: toErrorPayload(error) }),
+    });
+  } finally {
+    state.loading = false;
+  }
+  send({ type: 'ready', id: request.id, model: state.model.info });
+}
+
+const statusOf = (model: LoadedModel | null): EngineStatus => ({
+  active: model?.scheduler.active ?? 0,
+  queued: model?.scheduler.queued ?? 0,
+  adapters: model?.adapters.list() ?? [],
+  memory_bytes: process.memoryUsage.rss(),
+  tokens_generated: model?.tokensGenerated ?? 0,
+  steps: model?.scheduler.steps ?? 0,
+});
+
+function createHandlers(state: HostState, options: EngineHostOptions): Handlers {
   const { openLibrary, checkFile, send, stop } = options;
-  let model: LoadedModel | null = null;
-  let loading = false;
-  let news: GenerationEvent[] = [];
-
   const result = (id: string, value: unknown): void => send({ type: 'result', id, value });
-  const fail = (id: string, error: unknown): void =>
-    send({ type: 'error', id, error: toErrorPayload(error) });
-  const loaded = (): LoadedModel => {
-    if (model) return model;
-    const reason = loading ? 'its model is being loaded' : 'no model is loaded';
-    throw new CorralError('engine_unavailable', { params: { model: '', reason } });
-  };
-
-  function flush(): void {
-    if (news.length === 0) return;
-    const events = news;
-    news = [];
-    send({ type: 'tokens', events });
-  }
-
-  async function load(request: Extract<EngineRequest, { type: 'load' }>): Promise<void> {
-    if (model || loading)
-      throw new CorralError('conflict', { params: { reason: 'a model is already loaded' } });
-    loading = true;
-    try {
-      model = await openLoadedModel({
-        library: openLibrary(),
-        checkFile,
-        path: request.model_path,
-        options: request.options,
-        emit: (event) => news.push(event),
-        finishScore: result,
-        fail,
-      });
-    } finally {
-      loading = false;
-    }
-    send({ type: 'ready', id: request.id, model: model.info });
-  }
-
-  function status(): EngineStatus {
-    return {
-      active: model?.scheduler.active ?? 0,
-      queued: model?.scheduler.queued ?? 0,
-      adapters: model?.adapters.list() ?? [],
-      memory_bytes: process.memoryUsage.rss(),
-      tokens_generated: model?.tokensGenerated ?? 0,
-      steps: model?.scheduler.steps ?? 0,
-    };
-  }
-
-  const handlers: Handlers = {
-    load,
+  return {
+    load: (request) => load(state, request, options),
     load_adapter: async ({ id, adapter_id, path }) => {
-      await loaded().adapters.load(adapter_id, path);
+      await loadedModel(state).adapters.load(adapter_id, path);
       result(id, {});
     },
     unload_adapter: async ({ id, adapter_id }) => {
-      await loaded().adapters.unload(adapter_id);
+      await loadedModel(state).adapters.unload(adapter_id);
       result(id, {});
     },
     generate: (request) => {
-      loaded().generate(request);
-      flush();
+      loadedModel(state).generate(request);
+      flush(state, send);
     },
     cancel: ({ id, target }) => {
-      const cancelled = model?.scheduler.cancel(target) ?? false;
-      flush();
-      model?.adapters.sweep();
+      const cancelled = state.model?.scheduler.cancel(target) ?? false;
+      flush(state, send);
+      state.model?.adapters.sweep();
       result(id, { cancelled });
     },
-    render: ({ id, prompt }) => result(id, loaded().render(prompt)),
-    score: (request) => loaded().score(request),
+    render: ({ id, prompt }) => result(id, loadedModel(state).render(prompt)),
+    score: (request) => loadedModel(state).score(request),
     quantize: async ({ id, source, target, ftype }) => {
       await checkFile(source, 'model');
       const threads = chooseThreads();
       await openLibrary().quantize({ source, target, type: ftype, threads });
       result(id, {});
     },
-    status: ({ id }) => result(id, status()),
+    status: ({ id }) => result(id, statusOf(state.model)),
     shutdown: ({ id }) => {
       result(id, {});
       stop();
     },
   };
+}
 
+export function createEngineHost(options: EngineHostOptions): EngineHost {
+  const { send } = options;
+  const state: HostState = { model: null, loading: false, news: [] };
+  const handlers = createHandlers(state, options);
   return {
     handle: async (message) => {
       try {
         const request = parseRequest(message);
         await (handlers[request.type] as (request: EngineRequest) => void | Promise<void>)(request);
       } catch (error) {
-        fail(idOf(message), error);
+        send({ type: 'error', id: idOf(message), error: toErrorPayload(error) });
       }
     },
     get busy() {
-      return model !== null && model.scheduler.active + model.scheduler.queued > 0;
+      return (
+        state.model !== null && state.model.scheduler.active + state.model.scheduler.queued > 0
+      );
     },
     step: () => {
-      if (!model) return;
-      model.scheduler.step();
-      flush();
-      model.adapters.sweep();
+      if (!state.model) return;
+      state.model.scheduler.step();
+      flush(state, send);
+      state.model.adapters.sweep();
     },
     close: () => {
-      model?.close();
-      model = null;
+      state.model?.close();
+      state.model = null;
     },
   };
 }

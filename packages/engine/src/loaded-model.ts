@@ -12,10 +12,10 @@ import {
 import { createAdapters, type Adapters } from './adapters.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
-import { createChatTemplate } from './prompt/chat-template.ts';
+import { createChatTemplate, type ChatTemplate } from './prompt/chat-template.ts';
 import { renderPrompt } from './prompt/prompt-tokens.ts';
-import { createScheduler, type Scheduler } from './scheduler/scheduler.ts';
-import { createGenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
+import { Scheduler } from './scheduler/scheduler.ts';
+import { GenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
 import { createScoreTask, type ScoreRequest } from './tasks/score-task.ts';
 import { chooseThreads } from './threads.ts';
 
@@ -62,9 +62,12 @@ function checkMemory(model: NativeModel, options: EngineOptions, outputs: number
     });
 }
 
+/** Beyond what it was trained on a model only babbles; the answer to `load` says what it got. */
+const contextLength = ({ info }: NativeModel, { n_ctx }: EngineOptions): number =>
+  Math.min(n_ctx, info.trainedContext || n_ctx);
+
 function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
-  // Beyond what it was trained on a model only babbles; the answer to `load` says what it got.
-  const n_ctx = Math.min(wanted.n_ctx, model.info.trainedContext || wanted.n_ctx);
+  const n_ctx = contextLength(model, wanted);
   const options = { ...wanted, n_ctx };
   const outputs = Math.max(options.n_seq_max, Math.min(minimumOutputs, options.n_batch));
   checkMemory(model, options, outputs);
@@ -110,17 +113,37 @@ export async function openLoadedModel(load: LoadOptions): Promise<LoadedModel> {
   }
 }
 
-function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
-  const { vocabulary, info } = model;
-  // llama.cpp rounds up; what was promised is what counts.
-  const contextTokens = Math.min(load.options.n_ctx, info.trainedContext || load.options.n_ctx);
+function modelInfo(
+  { info, vocabulary }: NativeModel,
+  n_ctx: number,
+  build: string,
+): EngineModelInfo {
+  return {
+    architecture: info.architecture,
+    n_vocab: vocabulary.size,
+    n_ctx,
+    n_ctx_train: info.trainedContext,
+    n_params: info.parameters,
+    size_bytes: info.sizeBytes,
+    build,
+  };
+}
+
+function openTemplate({ info, vocabulary }: NativeModel): ChatTemplate {
   const spelling = (token: number | null): string =>
     token === null ? '' : vocabulary.spelling(token);
-  const template = createChatTemplate(info.chatTemplate, {
+  return createChatTemplate(info.chatTemplate, {
     bosToken: spelling(vocabulary.bos),
     eosToken: spelling(vocabulary.eos),
   });
-  const scheduler = createScheduler(context);
+}
+
+function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
+  const { vocabulary } = model;
+  // llama.cpp rounds up; what was promised is what counts.
+  const contextTokens = contextLength(model, load.options);
+  const template = openTemplate(model);
+  const scheduler = new Scheduler(context);
   scheduler.warmUp();
   const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
   let tokensGenerated = 0;
@@ -128,15 +151,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });
 
   return {
-    info: {
-      architecture: info.architecture,
-      n_vocab: vocabulary.size,
-      n_ctx: contextTokens,
-      n_ctx_train: info.trainedContext,
-      n_params: info.parameters,
-      size_bytes: info.sizeBytes,
-      build: load.library.release,
-    },
+    info: modelInfo(model, contextTokens, load.library.release),
     scheduler,
     adapters,
     get tokensGenerated() {
@@ -145,28 +160,23 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     generate: (request) => {
       checkBias(request, vocabulary.size);
       const adapter = adapters.get(request.adapter_id);
-      const { tokens } = render(request.prompt, request.max_tokens);
+      const promptTokens = render(request.prompt, request.max_tokens).tokens;
+      const answerPrefix = request.prompt.kind === 'messages' ? template.answerPrefix : '';
       const emit = (event: GenerationEvent): void => {
         tokensGenerated += event.tokens.length;
         load.emit(event);
       };
-      const task = createGenerationTask({
-        request,
-        promptTokens: tokens,
-        vocabulary,
-        adapter,
-        answerPrefix: request.prompt.kind === 'messages' ? template.answerPrefix : '',
-        emit,
-        fail: load.fail,
-      });
+      const { fail } = load;
+      const options = { request, promptTokens, vocabulary, adapter, answerPrefix, emit, fail };
+      const task = new GenerationTask(options);
       if (!task.finished) scheduler.submit(task);
     },
     score: (request) => {
       checkForced(request, vocabulary.size);
       const adapter = adapters.get(request.adapter_id);
-      const { tokens } = render(request.prompt, request.forced_tokens.length);
+      const promptTokens = render(request.prompt, request.forced_tokens.length).tokens;
       const finish = (result: ScoreResult): void => load.finishScore(request.id, result);
-      const options = { request, promptTokens: tokens, adapter, finish, fail: load.fail };
+      const options = { request, promptTokens, adapter, finish, fail: load.fail };
       scheduler.submit(createScoreTask(options));
     },
     render: (prompt) => render(prompt, 0),

@@ -153,7 +153,6 @@ export function createFakeLibrary(): NativeLibrary & { readonly controls: FakeCo
         trainedContext: 512,
         parameters: 0,
         sizeBytes: 0,
-        layers: 1,
         cacheBytesPerToken: controls.cacheBytesPerToken,
         chatTemplate: null,
       },

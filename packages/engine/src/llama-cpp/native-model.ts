@@ -30,7 +30,6 @@ function readInfo(model: Address): NativeModelInfo {
     trainedContext: llama.trainedContext(model),
     parameters: Number(llama.parameters(model)),
     sizeBytes: Number(llama.modelBytes(model)),
-    layers,
     cacheBytesPerToken: layers * llama.keyValueHeads(model) * keyAndValue * 2,
     chatTemplate: llama.chatTemplate(model, null),
   };

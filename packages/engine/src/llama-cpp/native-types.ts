@@ -36,7 +36,6 @@ export interface NativeModelInfo {
   readonly trainedContext: number;
   readonly parameters: number;
   readonly sizeBytes: number;
-  readonly layers: number;
   /** Bytes of keys and values of one token in all layers, in float16. */
   readonly cacheBytesPerToken: number;
   /** The Jinja template of `tokenizer.chat_template`, null when the file has none. */

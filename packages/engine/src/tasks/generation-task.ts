@@ -1,19 +1,18 @@
 // One request's generation: samples from each row of logits, joins bytes to characters, looks for stop
 // strings, and says what is new. Knows nothing of batches and sequences.
-import type {
+import {
   CorralError,
-  EngineRequest,
-  FinishReason,
-  GenerationEvent,
-  TokenLogprob,
+  type EngineRequest,
+  type FinishReason,
+  type GenerationEvent,
+  type TokenLogprob,
 } from '@corral/contracts';
-import { CorralError as EngineError } from '@corral/contracts';
 import type { NativeAdapter, NativeVocabulary } from '../llama-cpp/native-types.ts';
-import { createPrefixFilter } from '../prompt/prefix-filter.ts';
-import { createStopFilter } from '../prompt/stop-strings.ts';
+import { createPrefixFilter, type PrefixFilter } from '../prompt/prefix-filter.ts';
+import { createStopFilter, type StopFilter } from '../prompt/stop-strings.ts';
 import { createUtf8Assembler, pieceText } from '../prompt/utf8-assembler.ts';
 import { logprobsOf, topLogprobs } from '../sampling/logprobs.ts';
-import { createSampler } from '../sampling/sampler.ts';
+import { createSampler, type Sampler } from '../sampling/sampler.ts';
 import type { SequenceTask } from '../scheduler/sequence-task.ts';
 
 export type GenerateRequest = Extract<EngineRequest, { type: 'generate' }>;
@@ -47,75 +46,94 @@ function describeLogprob(
   };
 }
 
-export function createGenerationTask(options: GenerationTaskOptions): SequenceTask {
-  const { request, promptTokens, vocabulary, adapter, emit } = options;
-  const tokens = [...promptTokens];
-  const sampler = createSampler(request.sampling, {
-    prompt: promptTokens,
-    forbidden: request.ignore_eos ? vocabulary.endOfGeneration : [],
-  });
-  const assembler = createUtf8Assembler();
-  const prefix = createPrefixFilter(options.answerPrefix);
-  const stops = createStopFilter(request.stop);
-  let finished = false;
+export class GenerationTask implements SequenceTask {
+  readonly id: string;
+  readonly tenant: string;
+  readonly adapter: NativeAdapter | null;
+  readonly tokens: number[];
+  readonly #options: GenerationTaskOptions;
+  readonly #sampler: Sampler;
+  readonly #assembler = createUtf8Assembler();
+  readonly #prefix: PrefixFilter;
+  readonly #stops: StopFilter;
+  #finished = false;
 
-  function send(news: Omit<GenerationEvent, 'id' | 'finish'>, reason: FinishReason | null): void {
-    finished ||= reason !== null;
-    const finish = reason && {
-      reason,
-      prompt_tokens: promptTokens.length,
-      completion_tokens: tokens.length - promptTokens.length,
-      cached_tokens: 0,
-    };
-    emit({ id: request.id, ...news, ...(finish ? { finish } : {}) });
+  constructor(options: GenerationTaskOptions) {
+    const { request, promptTokens, vocabulary } = options;
+    this.#options = options;
+    this.id = request.id;
+    this.tenant = request.tenant;
+    this.adapter = options.adapter;
+    this.tokens = [...promptTokens];
+    this.#prefix = createPrefixFilter(options.answerPrefix);
+    this.#stops = createStopFilter(request.stop);
+    this.#sampler = createSampler(request.sampling, {
+      prompt: promptTokens,
+      forbidden: request.ignore_eos ? vocabulary.endOfGeneration : [],
+    });
+    // Nothing is asked for: the counts are the answer.
+    if (request.max_tokens === 0) this.#send({ text: '', tokens: [] }, 'length');
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  wantsLogits(position: number): boolean {
+    return position >= this.#options.promptTokens.length - 1;
+  }
+
+  acceptLogits(_position: number, row: Float32Array): void {
+    const { request, vocabulary } = this.#options;
+    const token = this.#sampler.sample(row);
+    if (token < 0) {
+      const reason = 'the model answered with numbers that are not finite';
+      this.fail(new CorralError('engine_failed', { params: { reason } }));
+      return;
+    }
+    this.tokens.push(token);
+    const { text, reason } = this.#advance(token);
+    // The token that ends a turn has no text: it is counted, but no log-probability is shown for it.
+    const shows =
+      request.top_logprobs !== null && !vocabulary.endOfGeneration.has(token)
+        ? { logprobs: [describeLogprob(vocabulary, row, token, request.top_logprobs)] }
+        : {};
+    this.#send({ text, tokens: [token], ...shows }, reason);
+  }
+
+  cancel(): void {
+    if (!this.#finished) this.#send({ text: this.#stops.flush(), tokens: [] }, 'cancelled');
+  }
+
+  fail(error: CorralError): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#options.fail(this.id, error);
+  }
+
+  get #completionTokens(): number {
+    return this.tokens.length - this.#options.promptTokens.length;
   }
 
   /** Text and end of generation that a sampled token brings. */
-  function advance(token: number): { text: string; reason: FinishReason | null } {
-    if (vocabulary.endOfGeneration.has(token)) return { text: stops.flush(), reason: 'stop' };
-    const shown = stops.push(prefix.push(assembler.push(vocabulary.piece(token))));
+  #advance(token: number): { text: string; reason: FinishReason | null } {
+    const { request, vocabulary } = this.#options;
+    if (vocabulary.endOfGeneration.has(token)) return { text: this.#stops.flush(), reason: 'stop' };
+    const text = this.#assembler.push(vocabulary.piece(token));
+    const shown = this.#stops.push(this.#prefix.push(text));
     if (shown.stopped) return { text: shown.text, reason: 'stop' };
-    if (tokens.length - promptTokens.length < request.max_tokens)
-      return { text: shown.text, reason: null };
-    return { text: shown.text + stops.flush(), reason: 'length' };
+    if (this.#completionTokens < request.max_tokens) return { text: shown.text, reason: null };
+    return { text: shown.text + this.#stops.flush(), reason: 'length' };
   }
 
-  function fail(error: CorralError): void {
-    if (finished) return;
-    finished = true;
-    options.fail(request.id, error);
+  #send(news: Omit<GenerationEvent, 'id' | 'finish'>, reason: FinishReason | null): void {
+    this.#finished ||= reason !== null;
+    const finish = reason && {
+      reason,
+      prompt_tokens: this.#options.promptTokens.length,
+      completion_tokens: this.#completionTokens,
+      cached_tokens: 0,
+    };
+    this.#options.emit({ id: this.id, ...news, ...(finish ? { finish } : {}) });
   }
-
-  // Nothing is asked for: the counts are the answer.
-  if (request.max_tokens === 0) send({ text: '', tokens: [] }, 'length');
-
-  return {
-    id: request.id,
-    tenant: request.tenant,
-    adapter,
-    tokens,
-    get finished() {
-      return finished;
-    },
-    wantsLogits: (position) => position >= promptTokens.length - 1,
-    acceptLogits: (_position, row) => {
-      const token = sampler.sample(row);
-      if (token < 0) {
-        const reason = 'the model answered with numbers that are not finite';
-        return fail(new EngineError('engine_failed', { params: { reason } }));
-      }
-      tokens.push(token);
-      const { text, reason } = advance(token);
-      // The token that ends a turn has no text: it is counted, but no log-probability is shown for it.
-      const shows =
-        request.top_logprobs !== null && !vocabulary.endOfGeneration.has(token)
-          ? { logprobs: [describeLogprob(vocabulary, row, token, request.top_logprobs)] }
-          : {};
-      return send({ text, tokens: [token], ...shows }, reason);
-    },
-    cancel: () => {
-      if (!finished) send({ text: stops.flush(), tokens: [] }, 'cancelled');
-    },
-    fail,
-  };
 }

@@ -1,7 +1,6 @@
 // Teacher forcing: feeds prompt and forced tokens and reports the distribution that predicts each forced
 // token. The parity check compares it with the trainer's.
-import type { CorralError, EngineRequest, ScoreResult } from '@corral/contracts';
-import { CorralError as EngineError } from '@corral/contracts';
+import { CorralError, type EngineRequest, type ScoreResult } from '@corral/contracts';
 import type { NativeAdapter } from '../llama-cpp/native-types.ts';
 import { logprobsOf, topLogprobs } from '../sampling/logprobs.ts';
 import { argmax } from '../sampling/softmax.ts';
@@ -53,7 +52,7 @@ export function createScoreTask(options: ScoreTaskOptions): SequenceTask {
       finished = true;
       options.finish({ prompt_tokens: promptTokens, positions });
     },
-    cancel: () => fail(new EngineError('cancelled')),
+    cancel: () => fail(new CorralError('cancelled')),
     fail,
   };
 }
