@@ -219,7 +219,7 @@ const checkPort: Check = async (context) => {
 };
 
 const sources = [
-  ['Hugging Face', 'CORRAL_HF_ENDPOINT', 'https://huggingface.co'],
+  ['Hugging Face', 'HF_ENDPOINT', 'https://huggingface.co'],
   ['ModelScope', 'CORRAL_MODELSCOPE_ENDPOINT', 'https://www.modelscope.cn'],
   ['PyPI', 'CORRAL_PYPI_ENDPOINT', 'https://pypi.org'],
 ] as const;
