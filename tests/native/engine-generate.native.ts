@@ -1,6 +1,6 @@
 // Generation by the real engine child on tiny random models: batches, adapters, sampling, stop, cancel.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ScoreResult } from '@corral/contracts';
+import type { EngineStatus, ScoreResult } from '@corral/contracts';
 import {
   startEngine,
   temporaryFolder,
@@ -81,6 +81,23 @@ describe('adapters', () => {
     expect((await running).tokens).toEqual(alone.tokens);
     expect(extra.tokens).toEqual((await engine.generate('hello', { adapter_id: 'a' })).tokens);
     await expect(engine.generate('hello', { adapter_id: 'extra' })).rejects.toThrow(/no adapter/);
+  });
+
+  it('give their memory back', async () => {
+    // About 0.5 MB each: 60 of them would show.
+    await writeTinyAdapter(folder.path('large.gguf'), { seed: 5, rank: 64 });
+    const cycle = async (times: number): Promise<number> => {
+      for (let i = 0; i < times; i++) {
+        const path = folder.path('large.gguf');
+        await engine.call({ type: 'load_adapter', adapter_id: 'large', path });
+        await engine.generate('hello', { adapter_id: 'large', max_tokens: 2 });
+        await engine.call({ type: 'unload_adapter', adapter_id: 'large' });
+      }
+      const status = (await engine.call({ type: 'status' })) as EngineStatus;
+      return status.memory_bytes;
+    };
+    const before = await cycle(10);
+    expect((await cycle(60)) - before).toBeLessThan(20e6);
   });
 });
 
