@@ -7,12 +7,12 @@ import type { RunConfigInput, RunEvent } from '@corral/contracts';
 import { openModelWeights } from '@corral/formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { train } from './index.ts';
-import { writeToyModel } from './recipes/toy-model.fake.ts';
+import { writeToyInputs } from './recipes/toy-run.fake.ts';
 
 let folder = '';
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'corral-train-'));
-  writeToyModel(folder);
+  writeToyInputs(folder);
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });

@@ -8,14 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type RunEvent, trainerExitCodes } from '@corral/contracts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeToyModel } from './recipes/toy-model.fake.ts';
+import { writeToyInputs } from './recipes/toy-run.fake.ts';
 
 const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
 let folder = '';
 let config = '';
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'corral-worker-'));
-  writeToyModel(folder);
+  writeToyInputs(folder);
   config = join(folder, 'run.yaml');
   writeFileSync(
     config,

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { resolveConfig } from '../config/resolve-config.ts';
 import type { Parameter } from '../models/causal-lm.ts';
 import { fakeModelConfig } from '../recipes/causal-lm.fake.ts';
-import { checkResources } from '../recipes/resources.ts';
+import { checkDisk } from '../recipes/resources.ts';
 import { runToy, writeToyInputs } from '../recipes/toy-run.fake.ts';
 import { appendEvent, readEvents, rewindEvents } from './event-log.ts';
 import { topLogprobs } from './golden.ts';
@@ -162,12 +162,17 @@ describe('an output folder', () => {
   test('too small for the run is refused before it starts', async () => {
     const config = await resolved();
     const huge = { data: { byteLength: 2 ** 60 } };
-    await expect(
-      checkResources({ config, output: folder }, [huge], 'adapter'),
-    ).rejects.toMatchObject({
+    await expect(checkDisk({ config, output: folder }, [huge], 'adapter')).rejects.toMatchObject({
       code: 'disk_too_small',
     });
-    await checkResources({ config, output: folder }, [], 'adapter');
+    await checkDisk({ config, output: folder }, [], 'adapter');
+  });
+
+  test('is not begun when the run does not fit the memory limit', async () => {
+    const config = { runtime: { memory_limit: 1_000_000 } };
+    await expect(runToy({ folder, output: join(folder, 'tight'), config })).rejects.toMatchObject({
+      code: 'memory_too_small',
+    });
   });
 
   test('keeps the number of threads it began with', async () => {

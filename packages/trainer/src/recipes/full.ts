@@ -10,7 +10,7 @@ import { learningRateAt } from '../optim/schedules.ts';
 import { saveModel } from '../output/full-model.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
-import { checkResources } from './resources.ts';
+import { checkDisk, chooseRecompute } from './resources.ts';
 import { type Run, phaseReporter } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
 import { accumulateGradients, requireSane } from './train-step.ts';
@@ -31,6 +31,7 @@ export async function trainFull(run: Run): Promise<void> {
     seed: config.train.seed,
     threads: config.runtime.threads,
     device: config.runtime.device,
+    recompute: await chooseRecompute(run, data),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
   const optimizer = createAdamW(
@@ -38,7 +39,7 @@ export async function trainFull(run: Run): Promise<void> {
     model.parameters.map((parameter) => ({ ...parameter, decay: parameter.shape.length > 1 })),
     { weightDecay: weight_decay },
   );
-  await checkResources(run, model.parameters, 'model');
+  await checkDisk(run, model.parameters, 'model');
   const session = await TrainingSession.open(run, { data, model, optimizer });
   const { plan } = session;
 

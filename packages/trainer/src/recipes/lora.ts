@@ -8,7 +8,7 @@ import { learningRateAt } from '../optim/schedules.ts';
 import { saveAdapter } from '../output/peft-adapter.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
-import { checkResources } from './resources.ts';
+import { checkDisk, chooseRecompute } from './resources.ts';
 import { type Run, phaseReporter } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
 import { accumulateGradients, requireSane } from './train-step.ts';
@@ -30,10 +30,11 @@ export async function trainLora(run: Run): Promise<void> {
     seed: config.train.seed,
     threads: config.runtime.threads,
     device: config.runtime.device,
+    recompute: await chooseRecompute(run, data),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
   const optimizer = createAdamW(model.parameters, { weightDecay: weight_decay });
-  await checkResources(run, model.parameters, 'adapter');
+  await checkDisk(run, model.parameters, 'adapter');
   const session = await TrainingSession.open(run, { data, model, optimizer });
   const { plan } = session;
 

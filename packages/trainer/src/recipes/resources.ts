@@ -1,8 +1,11 @@
-// Room on disk is checked before the first step: a run that cannot save its work must not begin.
+// Room on disk and in memory is checked before the first step: a run that cannot save its work, or that
+// the system would kill, must not begin.
 import { mkdir, statfs } from 'node:fs/promises';
 import { CorralError } from '@corral/contracts';
 import { checkpointBytes } from '../checkpoint/checkpoint.ts';
 import type { Sized } from '../checkpoint/checkpoint.ts';
+import { estimateRun } from './estimate.ts';
+import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 
 /** Events, transcripts, model card: small, but not nothing. */
@@ -22,7 +25,7 @@ export function diskBytes(run: Pick<Run, 'config'>, parameters: readonly Sized[]
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 /** Throws CorralError `disk_too_small` when the output's disk has less free than the run may write. */
-export async function checkResources(
+export async function checkDisk(
   run: Pick<Run, 'config' | 'output'>,
   parameters: readonly Sized[],
   what: string,
@@ -41,4 +44,26 @@ export async function checkResources(
     },
     details: { available_bytes: available, needed_bytes: needed },
   });
+}
+
+/**
+ * Whether to recompute activations instead of keeping them: only when all of it does not fit the memory
+ * limit. Throws CorralError `memory_too_small` when neither fits.
+ */
+export async function chooseRecompute(run: Run, data: RunData): Promise<boolean> {
+  const { peakBytes } = await estimateRun(run, data);
+  const limit = run.config.runtime.memory_limit;
+  if (peakBytes(false) <= limit) return false;
+  const needed = peakBytes(true);
+  if (needed > limit) {
+    throw new CorralError('memory_too_small', {
+      params: { needed: mebibytes(needed), available: mebibytes(limit) },
+      details: { needed_bytes: Math.round(needed), limit_bytes: limit },
+    });
+  }
+  run.emit({
+    type: 'warning',
+    message: `Keeping all activations would take ${mebibytes(peakBytes(false))} of memory; most are recomputed, which is slower.`,
+  });
+  return true;
 }

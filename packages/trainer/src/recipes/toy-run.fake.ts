@@ -10,6 +10,26 @@ import { runTraining } from './run-training.ts';
 /** Byte-level tokenizer: 256 bytes, 5 merges, 3 control tokens. */
 export const toyVocabularySize = 264;
 
+/** A Llama of a few thousand parameters. */
+const toyModelConfig = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_act: 'silu',
+  vocab_size: toyVocabularySize,
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 8,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10_000,
+  max_position_embeddings: 256,
+  tie_word_embeddings: true,
+  bos_token_id: 262,
+  eos_token_id: 263,
+};
+
 const letters = 'abcdefghijklmnopqrstuvwxyz';
 
 /** Rows that say which letter follows which. */
@@ -25,12 +45,16 @@ const toyRows = (count: number): string =>
     });
   }).join('\n');
 
-/** Writes `model/` (tokenizer only) and `rows.jsonl` into a folder. */
+/**
+ * Writes `model/` (shape and tokenizer, no weights: they are drawn from the seed) and `rows.jsonl` into a
+ * folder.
+ */
 export function writeToyInputs(folder: string, rows = 24): void {
   const { tokenizerJson, tokenizerConfig } = byteLevelFiles();
   mkdirSync(join(folder, 'model'), { recursive: true });
   writeFileSync(join(folder, 'model', 'tokenizer.json'), JSON.stringify(tokenizerJson));
   writeFileSync(join(folder, 'model', 'tokenizer_config.json'), JSON.stringify(tokenizerConfig));
+  writeFileSync(join(folder, 'model', 'config.json'), JSON.stringify(toyModelConfig));
   writeFileSync(join(folder, 'rows.jsonl'), toyRows(rows));
 }
 

@@ -1,0 +1,176 @@
+// What a run needs of the machine, counted from shapes: parameters, positions of its real batches, and the
+// memory of both. The constants were measured on SmolLM2-135M; `plan` and the check before a run share them.
+import { stat } from 'node:fs/promises';
+import {
+  type ModelConfig,
+  expectedTensors,
+  openFileSource,
+  readGguf,
+  readModelConfig,
+} from '@corral/formats';
+import { attentionWindows } from '../models/batch-layout.ts';
+import { buildLayerGraphs } from '../models/layer-graphs.ts';
+import { adapterTensors, layerTensors } from '../models/llama.ts';
+import { chosenTargets } from '../models/model-tensors.ts';
+import type { RunData } from './load-data.ts';
+import type { Run } from './run.ts';
+import { layoutOf, stepPlanOf } from './session.ts';
+import { type Layout, layOut } from './train-step.ts';
+
+const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
+
+export interface Sizes {
+  readonly base: number;
+  readonly trainable: number;
+  /** Parameters of one layer, without adapters. */
+  readonly layer: number;
+}
+
+function sizesOf(config: ModelConfig, { method, lora }: Run['config']): Sizes {
+  const base = [...expectedTensors(config).values()].reduce(
+    (sum, shape) => sum + product(shape),
+    0,
+  );
+  const layer = layerTensors(config).reduce((sum, { shape }) => sum + product(shape), 0);
+  const adapters = adapterTensors(config, lora.rank, chosenTargets(lora));
+  const adapter = adapters.reduce((sum, { shape }) => sum + product(shape), 0);
+  const trainable = method === 'lora' ? adapter * config.num_hidden_layers : base;
+  return { base, trainable, layer };
+}
+
+/** Values a layer keeps for its backward pass, for the largest group of rows worked on together. */
+interface Memory {
+  readonly shape: ModelConfig;
+  readonly config: Run['config'];
+  readonly recompute: boolean;
+}
+
+function keptValues({ shape: config, config: run, recompute }: Memory, batch: Shape): number {
+  const shape = { ...batch, lookback: batch.steps };
+  const adapters =
+    run.method === 'lora' ? adapterTensors(config, run.lora.rank, chosenTargets(run.lora)) : [];
+  const tensors = [...layerTensors(config), ...adapters];
+  const { saved } = buildLayerGraphs({
+    config,
+    tensors,
+    trainable: new Set((run.method === 'lora' ? adapters : tensors).map(({ slot }) => slot)),
+    loraScale: 1,
+    dropout: run.lora.dropout > 0,
+    recompute,
+    rows: shape.rows,
+    steps: shape.steps,
+    windows: attentionWindows(shape),
+  });
+  return saved.reduce((sum, value) => sum + product(value.shape), 0);
+}
+
+interface Shape {
+  readonly rows: number;
+  readonly steps: number;
+}
+
+export interface Work {
+  /** Positions of all training steps, padding included. */
+  readonly positions: number;
+  readonly scored: number;
+  readonly tokens: number;
+  readonly validationPositions: number;
+  readonly validationScored: number;
+  /** The different groups of rows worked on together: each has graphs of its own. */
+  readonly shapes: readonly Shape[];
+}
+
+/** Steps looked at to reckon the rest: layouts of one epoch resemble those of the next. */
+const sampledSteps = 200;
+
+/** Positions of rows worked on together (models/batch-layout.ts). */
+const positionsAtOnce = 512;
+
+function workOf(run: Run, data: RunData): Work {
+  const layout: Layout = layoutOf(run);
+  const plan = stepPlanOf(run, data.train.count);
+  const steps = Math.min(plan.totalSteps, sampledSteps);
+  const sums = { positions: 0, scored: 0, tokens: 0 };
+  // The golden transcripts' prompts come one by one.
+  const shapes = new Map<string, Shape>(
+    [64, 128].map((steps) => [`1x${steps}`, { rows: 1, steps }]),
+  );
+  const add = (store: RunData['train'], indices: readonly number[]): void => {
+    const { rows, seqLen, segments, weights } = layOut(store, indices, layout);
+    sums.positions += rows * seqLen;
+    sums.tokens += segments.filter((segment) => segment >= 0).length;
+    sums.scored += weights.filter((weight) => weight > 0).length;
+    const together = Math.min(rows, Math.max(1, Math.floor(positionsAtOnce / seqLen)));
+    shapes.set(`${together}x${seqLen}`, { rows: together, steps: seqLen });
+  };
+  for (let step = 0; step < steps; step += 1) {
+    for (const indices of plan.microBatches(step)) add(data.train, indices);
+  }
+  const scale = plan.totalSteps / steps;
+  const trained = { ...sums };
+  Object.assign(sums, { positions: 0, scored: 0, tokens: 0 });
+  const { batch_size: size } = run.config.train;
+  for (let first = 0; first < data.validation.count; first += size) {
+    const count = Math.min(size, data.validation.count - first);
+    add(
+      data.validation,
+      Array.from({ length: count }, (_, index) => first + index),
+    );
+  }
+  return {
+    positions: trained.positions * scale,
+    scored: trained.scored * scale,
+    tokens: Math.round(trained.tokens * scale),
+    validationPositions: sums.positions,
+    validationScored: sums.scored,
+    shapes: [...shapes.values()],
+  };
+}
+
+/** Node, ONNX Runtime's code and the modules of the trainer, measured. */
+const processBytes = 200 * 2 ** 20;
+/** Scored rows that the head works on together (models/lm-head.ts), and its arrays of that many logits. */
+const headRows = 128;
+const headArrays = 4;
+/** Arenas of the sessions of one shape against the values that a layer keeps; measured on SmolLM2-135M. */
+const arenaFactor = 14;
+
+function peakBytes(memory: Memory, { base, trainable }: Sizes, work: Work): number {
+  const { shape: config, config: run } = memory;
+  const kept = work.shapes.map((shape) => keptValues(memory, shape));
+  const positions = Math.max(...work.shapes.map(({ rows, steps }) => rows * steps));
+  const arenas = arenaFactor * kept.reduce((sum, values) => sum + values, 0);
+  const layers = config.num_hidden_layers;
+  const activations = Math.max(...kept) * layers + positions * config.hidden_size * (layers + 1);
+  const head = headArrays * headRows * config.vocab_size;
+  // Value, gradient and two moments of what is trained; the value alone of what is frozen.
+  const weights = run.method === 'lora' ? base + 4 * trainable : 4 * base;
+  return processBytes + 4 * (weights + activations + arenas + head);
+}
+
+async function modelConfigOf(path: string): Promise<ModelConfig> {
+  if ((await stat(path)).isDirectory()) return readModelConfig(path);
+  await using source = await openFileSource(path);
+  return readModelConfig(await readGguf(source));
+}
+
+export interface RunEstimate {
+  readonly shape: ModelConfig;
+  readonly sizes: Sizes;
+  readonly work: Work;
+  /** Predicted peak, with everything kept for the backward pass or with most of it recomputed. */
+  readonly peakBytes: (recompute: boolean) => number;
+}
+
+/** Counts a run. Throws what reading the model's configuration throws. */
+export async function estimateRun(run: Run, data: RunData): Promise<RunEstimate> {
+  const shape = await modelConfigOf(run.config.model.path);
+  const sizes = sizesOf(shape, run.config);
+  const work = workOf(run, data);
+  return {
+    shape,
+    sizes,
+    work,
+    peakBytes: (recompute) => peakBytes({ shape, config: run.config, recompute }, sizes, work),
+  };
+}
