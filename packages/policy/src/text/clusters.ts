@@ -52,7 +52,8 @@ function segmentedEnd(text: string, from: number, ended: boolean): number {
  * boundary. `ended` says that nothing follows `text`.
  */
 export function clusterEnd(text: string, from: number, ended: boolean): number {
-  if (from >= text.length) return -1;
+  const left = text.length - from;
+  if (left === 0 || (left === 1 && !ended)) return -1;
   if (from + 1 < text.length) {
     const [unit, next] = [text.charCodeAt(from), text.charCodeAt(from + 1)];
     if (isPlain(unit) && isPlain(next) && !(unit === 0x0d && next === 0x0a)) return from + 1;
