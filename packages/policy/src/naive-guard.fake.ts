@@ -190,7 +190,14 @@ export interface Outcome {
   decisions: { action: string; rule: string; detector: string; start: number; end: number }[];
 }
 
-export function naiveOutcome(text: string, { rules, combine }: RuleSet): Outcome {
+interface Firing {
+  span: Found;
+  rule: Rule;
+  order: number;
+  priority: number;
+}
+
+function firingsOf(text: string, rules: readonly Rule[]): Firing[] {
   const views = viewsOf(text);
   const used = new Set(
     rules.flatMap(({ when }) => [...when.matchAll(/d\.(\w+)/g)].map(([, name]) => name)),
@@ -223,8 +230,8 @@ export function naiveOutcome(text: string, { rules, combine }: RuleSet): Outcome
         : [],
     );
   });
-  const weight = ({ rule: { action } }: (typeof firings)[number]) => (action === 'allow' ? 0 : 1);
-  firings.sort(
+  const weight = ({ rule: { action } }: Firing) => (action === 'allow' ? 0 : 1);
+  return firings.toSorted(
     (a, b) =>
       a.span.start - b.span.start ||
       weight(a) - weight(b) ||
@@ -232,28 +239,36 @@ export function naiveOutcome(text: string, { rules, combine }: RuleSet): Outcome
       b.span.end - a.span.end ||
       a.order - b.order,
   );
+}
+
+function isSpared(
+  firing: Firing,
+  firings: readonly Firing[],
+  combine: RuleSet['combine'],
+): boolean {
+  const { span, rule } = firing;
+  const length = span.end - span.start;
+  if (rule.action === 'allow') return false;
+  return firings.some((other) => {
+    const covers = other.span.start <= span.start && other.span.end >= span.end;
+    if (other.rule.action !== 'allow' || !covers) return false;
+    const first =
+      other.priority > firing.priority ||
+      (other.priority === firing.priority && other.order < firing.order);
+    const allowed = other.span.end - other.span.start;
+    if (combine === 'first-applicable') return first;
+    return combine === 'most-specific' && (allowed > length || (allowed === length && first));
+  });
+}
+
+/** What the definition in stream-guard.ts makes of a whole text. */
+export function naiveOutcome(text: string, { rules, combine }: RuleSet): Outcome {
+  const firings = firingsOf(text, rules);
   const outcome: Outcome = { text: '', decisions: [] };
   let released = 0;
   for (const firing of firings) {
     const { span, rule: one } = firing;
-    const length = span.end - span.start;
-    const spared =
-      one.action !== 'allow' &&
-      firings.some((other) => {
-        if (
-          other.rule.action !== 'allow' ||
-          other.span.start > span.start ||
-          other.span.end < span.end
-        )
-          return false;
-        const first =
-          other.priority > firing.priority ||
-          (other.priority === firing.priority && other.order < firing.order);
-        const longer = other.span.end - other.span.start;
-        if (combine === 'first-applicable') return first;
-        return combine === 'most-specific' && (longer > length || (longer === length && first));
-      });
-    if (spared) continue;
+    if (isSpared(firing, firings, combine)) continue;
     outcome.decisions.push({
       action: one.action,
       rule: one.id,
