@@ -110,16 +110,19 @@ function pickGguf(files: readonly RemoteFile[]): RemoteFile | null {
 const folderFile =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|vocab|model\.safetensors\.index)\.json$|^model(-\d+-of-\d+)?\.safetensors$|^chat_template\.jinja$|^(LICENSE|USE_POLICY|NOTICE)[\w.-]*$|^merges\.txt$/i;
 
+type RepositorySource = Extract<CatalogueSource, { repository: string }>;
 async function fetchFolder(
   options: FetchOptions,
-  source: ModelSource,
+  from: RepositorySource,
   files: readonly RemoteFile[],
 ): Promise<Fetched> {
   const wanted = files.filter(({ path }) => folderFile.test(path));
   if (!wanted.some(({ path }) => path.endsWith('.safetensors'))) {
     throw notThere('safetensors or GGUF weights');
   }
-  const folder = options.weights.folder(options.reference.id);
+  const source = options.sources[from.kind];
+  // By revision: files of two revisions never stand in one folder.
+  const folder = options.weights.folder(`${options.reference.id}-${from.revision}`);
   const total = wanted.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
   await options.weights.ensureRoom(total, 'the weights');
   await mkdir(folder, { recursive: true });
@@ -130,7 +133,6 @@ async function fetchFolder(
   return { kind: 'folder', path: folder };
 }
 
-type RepositorySource = Extract<CatalogueSource, { repository: string }>;
 async function fetchRepository(options: FetchOptions, from: RepositorySource): Promise<Fetched> {
   const source = options.sources[from.kind];
   const files = await source.list(from.repository, from.revision, options.signal);
@@ -138,7 +140,7 @@ async function fetchRepository(options: FetchOptions, from: RepositorySource): P
   const file = pinned ? files.find(({ path }) => path === pinned.path) : pickGguf(files);
   if (!file) {
     if (pinned) throw notThere(`file "${pinned.path}"`);
-    return fetchFolder(options, source, files);
+    return fetchFolder(options, from, files);
   }
   const key = pinned?.sha256 ?? `${options.reference.id}-${from.revision}-${file.path}`;
   const target = options.weights.incoming(key);

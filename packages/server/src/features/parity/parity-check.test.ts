@@ -92,6 +92,12 @@ test('an adapter without effect is named', async () => {
   expect(parity.first_difference?.likely_cause).toContain('not applied');
 });
 
+test('rounding is named when the adapter does most of its work', async () => {
+  const parity = await check(engineOf(({ adapter }) => (adapter ? 0.46 : 0.01)));
+  expect(parity.passed).toBe(false);
+  expect(parity.first_difference?.likely_cause).toContain('rounding by the serving format Q8_0');
+});
+
 test('other weights are named when the adapter has an effect', async () => {
   const parity = await check(engineOf(({ adapter }) => (adapter ? 0.2 : 0.1)));
   expect(parity.first_difference?.likely_cause).toContain('weights differ');

@@ -16,13 +16,18 @@ interface ParityBar {
 }
 
 /**
- * Prompt token ids must always be equal: there is no tolerance for another text.
- * 16- and 32-bit weights: the numbers are those that were trained on; what is left is the order of sums
- * and the 16-bit cache, far below these bars, so more means another model.
- * Quantised weights: rounding each weight to 8 bits moves logits by some hundredths, which flips the most
- * likely token only where two candidates are about equally likely; 4-bit weights stay within the same
- * bars for healthy adapters. An adapter that is not applied, scaled wrongly or put on another base misses
- * them by far (agreement below one half, KL above one nat on what it was taught).
+ * Prompt token ids must always be equal: there is no tolerance for another text. The other two bars stand
+ * between what was measured for a healthy adapter (rank 16, SmolLM2 135M, 92 positions; trainer in float32)
+ * and for the same model with the adapter left out:
+ *
+ *   serving weights               F16      Q8_0     Q4_1     Q4_0     no adapter (any)
+ *   greedy agreement              1.000    1.000    0.967    0.837    0.53 to 0.55
+ *   mean KL, nats                 0.00001  0.0033   0.0024   0.234    1.29 to 1.33
+ *
+ * Full precision: what is left is the order of sums and the 16-bit cache. Quantised: 8-bit activations
+ * move logits by some hundredths, which flips the most likely token only where two are about equally
+ * likely; a coarser format than the adapter was trained on (Q4_0 here) answers visibly differently and
+ * does not pass.
  */
 const bars = {
   full: { greedyAgreement: 0.99, meanKl: 0.005 },
@@ -117,10 +122,10 @@ async function likelyCause(
     if (Math.abs(bare.klSum - found.klSum) <= 1e-4 * Math.max(bare.klSum, 1e-6)) {
       return 'the adapter is not applied: with and without it the engine answers alike';
     }
-  }
-  const share = found.agreeing / Math.max(found.positions, 1);
-  if (!isFullPrecision(options.servingFormat) && share >= 0.7) {
-    return `rounding by the serving format ${options.servingFormat}`;
+    // It does most of what it was trained to do: what remains is precision.
+    if (!isFullPrecision(options.servingFormat) && found.klSum < bare.klSum / 2) {
+      return `rounding by the serving format ${options.servingFormat}`;
+    }
   }
   return 'the weights differ: another base, another adapter version or another scale';
 }
