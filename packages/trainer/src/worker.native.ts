@@ -126,6 +126,17 @@ describe('the trainer as a process', () => {
     expect(events.at(-1)?.type).toBe('paused');
   });
 
+  test('whose listener is gone saves and leaves', async () => {
+    const output = join(folder, 'unheard');
+    const { code } = await train(output, {
+      onEvent: (event, child) => {
+        if (event.type === 'step' && event.step === 5) child.stdout?.destroy();
+      },
+    });
+    expect(code).toBe(trainerExitCodes.paused);
+    expect(readFileSync(join(output, 'events.jsonl'), 'utf8')).toMatch(/"paused","step":\d+\}\n$/);
+  });
+
   test('explains what it cannot do', async () => {
     const unknown = await start(['dance', '--config', config]);
     expect(unknown).toMatchObject({ code: trainerExitCodes.misuse });

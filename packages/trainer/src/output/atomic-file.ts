@@ -1,4 +1,6 @@
 // Small files that are either whole or not there: written aside, synced, renamed.
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openFileSink } from '@corral/formats';
 
 /** Writes text (or bytes) to `path` in one step, durable when the promise resolves. */
@@ -10,3 +12,17 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
 
 export const writeJsonAtomic = (path: string, value: unknown): Promise<void> =>
   writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** Removes what writers that were killed left aside. Only for a folder that nobody else writes now. */
+export async function removePartials(folder: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    throw error;
+  }
+  for (const name of names) {
+    if (/\.partial-\d+$/.test(name)) await rm(join(folder, name), { force: true });
+  }
+}

@@ -23,25 +23,31 @@ const parse = (line: string): RunEvent[] => {
   }
 };
 
-/** All whole events; none when there is no log. */
-export async function readEvents(output: string): Promise<RunEvent[]> {
+async function readLog(output: string): Promise<string> {
   try {
-    const text = await readFile(eventLogPath(output), 'utf8');
-    return text.split('\n').flatMap((line) => (line === '' ? [] : parse(line)));
+    return await readFile(eventLogPath(output), 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
     throw error;
   }
 }
 
+const parseLog = (text: string): RunEvent[] =>
+  text.split('\n').flatMap((line) => (line === '' ? [] : parse(line)));
+
+/** All whole events; none when there is no log. */
+export const readEvents = async (output: string): Promise<RunEvent[]> =>
+  parseLog(await readLog(output));
+
 const stepOf = (event: RunEvent): number =>
   'step' in event && typeof event.step === 'number' ? event.step : -1;
 
-/** Removes events of steps after `step`, and what came after the last sitting's end of them. */
+/** Removes events of steps after `step`, and the cut line of a killed process. */
 export async function rewindEvents(output: string, step: number): Promise<void> {
-  const events = await readEvents(output);
-  const kept = events.filter((event) => stepOf(event) <= step && event.type !== 'finished');
-  if (kept.length === events.length) return;
-  const text = kept.map((event) => `${JSON.stringify(event)}\n`).join('');
-  await writeFileAtomic(eventLogPath(output), text);
+  const text = await readLog(output);
+  const kept = parseLog(text)
+    .filter((event) => stepOf(event) <= step && event.type !== 'finished')
+    .map((event) => `${JSON.stringify(event)}\n`)
+    .join('');
+  if (kept !== text) await writeFileAtomic(eventLogPath(output), kept);
 }

@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RunEvent, goldenSchema, runConfigSchema } from '@corral/contracts';
@@ -122,6 +130,7 @@ describe('the event log', () => {
     });
     for (const value of [1, 2, 3]) appendEvent(output, step(value));
     appendEvent(output, { type: 'warning', message: 'kept' });
+    await rewindEvents(output, 2);
     appendFileSync(join(output, 'events.jsonl'), '{"type":"st');
     await rewindEvents(output, 2);
     appendEvent(output, step(4));
@@ -157,6 +166,15 @@ describe('an output folder', () => {
     (await lockOutput(output, { waitMs: 0 })).close();
     writeFileSync(join(output, '.lock'), JSON.stringify({ pid: process.pid, start: 'long ago' }));
     (await lockOutput(output, { waitMs: 0 })).close();
+  });
+
+  test('is cleared of what a killed writer left aside', async () => {
+    const output = mkdtempSync(join(folder, 'partial-'));
+    mkdirSync(join(output, 'checkpoints'));
+    const left = join(output, 'checkpoints', 'step-00000001.safetensors.partial-77');
+    writeFileSync(left, 'half');
+    await runToy({ folder, output });
+    expect(existsSync(left)).toBe(false);
   });
 
   test('too small for the run is refused before it starts', async () => {

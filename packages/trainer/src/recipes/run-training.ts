@@ -8,8 +8,10 @@ import {
   type TrainingMethod,
   toErrorPayload,
 } from '@corral/contracts';
+import { checkpointFolder } from '../checkpoint/checkpoint.ts';
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
+import { removePartials } from '../output/atomic-file.ts';
 import { appendEvent } from '../output/event-log.ts';
 import { settleConfig } from '../output/resolved-file.ts';
 import { lockOutput } from '../output/run-lock.ts';
@@ -109,6 +111,8 @@ export async function runTraining(
   const output = resolve(options.output);
   try {
     using _lock = await lockOutput(output);
+    await removePartials(output);
+    await removePartials(checkpointFolder(output));
     return await runLocked(config, output, options);
   } catch (error) {
     options.emit({ type: 'failed', error: toErrorPayload(error) });
