@@ -41,6 +41,8 @@ export interface DecoderStack {
 }
 
 interface Programs {
+  /** cos and sin of the shape's positions. */
+  readonly angles: HostTensors;
   readonly saved: LayerGraphs['saved'];
   evaluate(): Promise<Session>;
   forward(): Promise<Session>;
@@ -57,7 +59,7 @@ const buildPrograms = (
   group: RowGroup,
   options: DecoderStackOptions,
 ): Programs => {
-  const { runtime, layers } = options;
+  const { config, runtime, layers } = options;
   const tensors = [...(layers[0]?.values() ?? [])];
   const graphs = buildLayerGraphs({
     ...options,
@@ -69,7 +71,10 @@ const buildPrograms = (
   });
   const session = (graph: LayerGraphs['forward']) =>
     once(() => runtime.createSession(lower(graph)));
+  const { cos, sin } = ropeTables(config, shape.steps);
+  const extent = [shape.steps, config.head_dim / 2];
   return {
+    angles: { cos: hostTensor(cos, extent), sin: hostTensor(sin, extent) },
     saved: graphs.saved,
     evaluate: session(graphs.evaluate),
     forward: session(graphs.forward),
@@ -80,15 +85,12 @@ const buildPrograms = (
 /** What a batch feeds to every layer. */
 const sharedFeeds = (
   { shape, batch, masks, windows }: RowGroup,
-  config: ModelConfig,
+  angles: HostTensors,
 ): HostTensors => {
   const { rows, steps } = shape;
-  const { cos, sin } = ropeTables(config, steps);
-  const angles = [steps, config.head_dim / 2];
   const feeds: Record<string, HostTensor> = {
+    ...angles,
     positions: hostTensor(BigInt64Array.from(batch.positions, BigInt), [rows, steps]),
-    cos: hostTensor(cos, angles),
-    sin: hostTensor(sin, angles),
   };
   for (const [i, { queries, keys }] of windows.entries()) {
     const extent = [rows, 1, queries[1] - queries[0], keys[1] - keys[0]];
@@ -125,7 +127,7 @@ export const createDecoderStack = (options: DecoderStackOptions): DecoderStack =
     return known;
   };
   const sharedFor = (group: RowGroup): HostTensors => {
-    const known = shared.get(group) ?? sharedFeeds(group, config);
+    const known = shared.get(group) ?? sharedFeeds(group, programsFor(group).angles);
     shared.set(group, known);
     return known;
   };

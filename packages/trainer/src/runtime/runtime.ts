@@ -1,5 +1,7 @@
 // The only file that runs ONNX models. A session takes and fills arrays that the caller owns: weights go
-// in without a copy, results are written in place, so memory is what the caller allocated and no more.
+// in without a copy, so one session serves all layers. Measured with onnxruntime-node 1.30: a 256 MB
+// input costs 8 µs; results are written where they belong and copied once more into an array that we
+// drop (1.4 ms for 12 MB). Look again before updating: the binding after 1.30 copies every input.
 // `run` holds its thread until the graph is done: a trainer belongs in a process or worker of its own.
 import { CorralError } from '@corral/contracts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
