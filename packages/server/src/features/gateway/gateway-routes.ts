@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { FeatureRoutes } from '../../http/feature.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { RequestContext } from '../../http/request-context.ts';
-import type { SseStreams } from '../../http/sse.ts';
+import type { SseStream, SseStreams } from '../../http/sse.ts';
 import { chatSettings, promptMessages } from './chat-request.ts';
 import { runStream, runWhole } from './completion-runner.ts';
 import { chatShape, textShape } from './completion-shapes.ts';
@@ -43,53 +43,49 @@ const renderSchema = z.object({
   messages: z.array(chatMessageSchema).min(1).max(2048),
 });
 
+/** Answers with one object, or with a stream on the hijacked reply. */
+async function complete(
+  deps: GatewayRouteDependencies,
+  { context, reply }: { context: RequestContext; reply: FastifyReply },
+  { request, shape }: { request: GatewayRequest; shape: CompletionShape },
+): Promise<unknown> {
+  const { gateway, streams, onFinished } = deps;
+  const { settings, model } = request;
+  const created = Math.floor(Date.now() / 1000);
+  const answering = await gateway.answer(context, request, signalOf(reply));
+  const id = newId('completion').replace(/^chatcmpl-/, shape.idPrefix);
+  const run = {
+    answering,
+    head: { id, created, model, system_fingerprint: answering.fingerprint },
+    shape,
+    withLogprobs: settings.topLogprobs !== null,
+    includeUsage: settings.includeUsage,
+  };
+  if (!settings.stream) {
+    const { body, choices } = await runWhole(run);
+    onFinished(choices);
+    return body;
+  }
+  let opened = false;
+  const open = (): SseStream => {
+    opened = true;
+    return streams.open(reply);
+  };
+  try {
+    onFinished(await runStream(run, open));
+  } catch (error) {
+    if (!opened) throw error;
+    // The client has been told inside the stream, or has gone.
+    const code = CorralError.isInstance(error) ? error.code : 'internal_error';
+    if (code !== 'cancelled') reply.log.warn({ err: error, code }, 'A stream ended early.');
+  }
+  return reply;
+}
+
 export const gatewayRoutes =
   (deps: GatewayRouteDependencies): FeatureRoutes =>
   async (app) => {
-    const { gateway, policy, fingerprints, streams, onFinished } = deps;
-
-    const complete = async (
-      context: RequestContext,
-      reply: FastifyReply,
-      work: { request: GatewayRequest; shape: CompletionShape },
-    ): Promise<unknown> => {
-      const { request, shape } = work;
-      const { settings } = request;
-      const created = Math.floor(Date.now() / 1000);
-      const answering = await gateway.answer(context, request, signalOf(reply));
-      const run = {
-        answering,
-        head: {
-          id: newId('completion').replace(/^chatcmpl-/, shape.idPrefix),
-          created,
-          model: request.model,
-          system_fingerprint: answering.fingerprint,
-        },
-        shape,
-        withLogprobs: settings.topLogprobs !== null,
-        includeUsage: settings.includeUsage,
-      };
-      if (!settings.stream) {
-        const { body, choices } = await runWhole(run);
-        onFinished(choices);
-        return body;
-      }
-      let opened = false;
-      try {
-        onFinished(
-          await runStream(run, () => {
-            opened = true;
-            return streams.open(reply);
-          }),
-        );
-      } catch (error) {
-        if (!opened) throw error;
-        // The client has been told inside the stream, or has gone.
-        const code = CorralError.isInstance(error) ? error.code : 'internal_error';
-        if (code !== 'cancelled') reply.log.warn({ err: error, code }, 'A stream ended early.');
-      }
-      return reply;
-    };
+    const { gateway, policy, fingerprints } = deps;
 
     app.post(
       '/v1/chat/completions',
@@ -99,7 +95,7 @@ export const gatewayRoutes =
         const settings = chatSettings(body);
         const asked = { kind: 'messages', messages: promptMessages(body.messages) } as const;
         const work = { request: { model: body.model, asked, settings }, shape: chatShape };
-        return complete(contextOf(request), reply, work);
+        return complete(deps, { context: contextOf(request), reply }, work);
       },
     );
     app.post(
@@ -109,7 +105,8 @@ export const gatewayRoutes =
         const { body } = request;
         const settings = textSettings(body);
         const work = { request: { model: body.model, asked: textPrompts(body), settings } };
-        return complete(contextOf(request), reply, { ...work, shape: textShape });
+        const caller = { context: contextOf(request), reply };
+        return complete(deps, caller, { ...work, shape: textShape });
       },
     );
     app.post(

@@ -100,105 +100,106 @@ function withTexts(asked: Asked, texts: readonly string[]): Asked {
   return { kind: 'messages', messages };
 }
 
-export function createGatewayService(deps: GatewayDependencies): GatewayService {
-  const { db, audit, engines, deployments, policy, fingerprints, limiter } = deps;
+const engineOf = ({ engines }: GatewayDependencies, { base }: ServedModel): Engine =>
+  engines.engine({ id: base.id, modelPath: base.serving_path });
 
-  const engineOf = ({ base }: ServedModel): Engine =>
-    engines.engine({ id: base.id, modelPath: base.serving_path });
+/** Redactions, refusals and stops go into the evidence log; annotations are only shown. */
+async function recordDecisions(
+  { db, audit, policy }: GatewayDependencies,
+  context: RequestContext,
+  about: { model: string; side: 'input' | 'output'; decisions: readonly PolicyDecision[] },
+): Promise<void> {
+  const interventions = about.decisions.filter(isIntervention);
+  if (interventions.length === 0) return;
+  await db.transaction().execute((tx) =>
+    audit.append(tx, {
+      ...auditFrom(context),
+      action: `policy.${about.side}_intervened`,
+      resource: { kind: 'model', id: about.model },
+      outcome: interventions.some(({ action }) => action !== 'redact') ? 'refused' : 'ok',
+      before: null,
+      after: { policy_digest: policy.digest, decisions: interventions.map(recordOf) },
+    }),
+  );
+}
 
-  const recordDecisions = async (
-    context: RequestContext,
-    served: ServedModel,
-    side: 'input' | 'output',
-    decisions: readonly PolicyDecision[],
-  ): Promise<void> => {
-    const interventions = decisions.filter(isIntervention);
-    if (interventions.length === 0) return;
-    await db.transaction().execute((tx) =>
-      audit.append(tx, {
-        ...auditFrom(context),
-        action: `policy.${side}_intervened`,
-        resource: { kind: 'model', id: served.model.id },
-        outcome: interventions.some(({ action }) => action !== 'redact') ? 'refused' : 'ok',
-        before: null,
-        after: {
-          policy_digest: policy.digest,
-          decisions: interventions.map(recordOf),
-        },
-      }),
+/** Throws content_blocked; else the request as it may be asked, and what to tell of it. */
+async function judge(
+  deps: GatewayDependencies,
+  context: RequestContext,
+  { served, asked }: { served: ServedModel; asked: Asked },
+): Promise<{ asked: Asked; notices: PolicyNotice[] }> {
+  const judgement = deps.policy.judgeInput(await textsOf(asked, engineOf(deps, served)));
+  const { action, decisions, texts } = judgement;
+  await recordDecisions(deps, context, { model: served.model.id, side: 'input', decisions });
+  const notices = noticesOf(decisions);
+  if (action === 'refuse') {
+    // A rule that ends answers refuses requests.
+    const refusal = notices.find((notice) => ['refuse', 'stop'].includes(notice.action));
+    const { pack = '', rule = '', category = '' } = refusal ?? {};
+    throw new CorralError('content_blocked', {
+      params: { pack, rule, category },
+      param: asked.kind === 'messages' ? 'messages' : 'prompt',
+      details: { policy: notices },
+    });
+  }
+  return { asked: action === 'redact' ? withTexts(asked, texts) : asked, notices };
+}
+
+interface Generating {
+  readonly served: ServedModel;
+  readonly prompt: Prompt;
+  readonly settings: GenerationSettings;
+  readonly maxTokens: number;
+  readonly signal: AbortSignal;
+}
+
+/** One answer; it begins to generate when it is read. */
+async function* generateOne(
+  deps: GatewayDependencies,
+  context: RequestContext,
+  work: Generating & { readonly choice: number },
+): AsyncGenerator<GuardedEvent> {
+  const { served, prompt, settings, maxTokens, signal, choice } = work;
+  const engine = engineOf(deps, served);
+  const { seed, ...sampling } = settings.sampling;
+  const ownSeed = seedFor(seed, choice);
+  const release = deps.limiter.take(context.actor.id);
+  try {
+    const events = engine.generate(
+      {
+        tenant: context.projectId,
+        adapter: served.adapter,
+        prompt,
+        sampling: { ...sampling, ...(ownSeed === undefined ? {} : { seed: ownSeed }) },
+        maxTokens,
+        stop: settings.stop,
+        topLogprobs: settings.topLogprobs,
+        ignoreEos: settings.ignoreEos,
+      },
+      signal,
     );
-  };
-
-  const judge = async (
-    context: RequestContext,
-    served: ServedModel,
-    asked: Asked,
-  ): Promise<{ asked: Asked; notices: PolicyNotice[] }> => {
-    const judgement = policy.judgeInput(await textsOf(asked, engineOf(served)));
-    await recordDecisions(context, served, 'input', judgement.decisions);
-    const notices = noticesOf(judgement.decisions);
-    if (judgement.action === 'refuse') {
-      const {
-        pack = '',
-        rule = '',
-        category = '',
-      } = notices.find(({ action }) => action === 'refuse') ?? {};
-      throw new CorralError('content_blocked', {
-        params: { pack, rule, category },
-        param: asked.kind === 'messages' ? 'messages' : 'prompt',
-        details: { policy: notices },
-      });
-    }
-    return {
-      asked: judgement.action === 'redact' ? withTexts(asked, judgement.texts) : asked,
-      notices,
-    };
-  };
-
-  const choose = (
-    context: RequestContext,
-    served: ServedModel,
-    run: { prompt: Prompt; settings: GenerationSettings; maxTokens: number; signal: AbortSignal },
-  ): AsyncIterable<GuardedEvent>[] => {
-    const { prompt, settings, maxTokens, signal } = run;
-    const engine = engineOf(served);
     const countPrompt = async (): Promise<number> => (await engine.render(prompt)).tokens.length;
-    const one = async function* (choice: number): AsyncGenerator<GuardedEvent> {
-      const release = limiter.take(context.actor.id);
-      try {
-        const { seed, ...sampling } = settings.sampling;
-        const own = seedFor(seed, choice);
-        const events = engine.generate(
-          {
-            tenant: context.projectId,
-            adapter: served.adapter,
-            prompt,
-            sampling: { ...sampling, ...(own === undefined ? {} : { seed: own }) },
-            maxTokens,
-            stop: settings.stop,
-            topLogprobs: settings.topLogprobs,
-            ignoreEos: settings.ignoreEos,
-          },
-          signal,
-        );
-        for await (const event of guardGeneration(events, policy.guardOutput(), countPrompt)) {
-          // On record before the caller has it: an answer that ends is an answer that was accounted for.
-          if (event.kind === 'end')
-            await recordDecisions(context, served, 'output', event.decisions);
-          yield event;
-        }
-      } finally {
-        release();
+    for await (const event of guardGeneration(events, deps.policy.guardOutput(), countPrompt)) {
+      if (event.kind === 'end') {
+        // On record before the caller has it: an answer that ends is an answer accounted for.
+        const { decisions } = event;
+        await recordDecisions(deps, context, { model: served.model.id, side: 'output', decisions });
       }
-    };
-    return Array.from({ length: settings.n }, (_, choice) => one(choice));
-  };
+      yield event;
+    }
+  } finally {
+    release();
+  }
+}
 
+export function createGatewayService(deps: GatewayDependencies): GatewayService {
+  const { db, deployments, policy, fingerprints } = deps;
   return {
     async answer(context, { model, asked: given, settings }, signal) {
       const served = await deployments.resolve(db, context.projectId, model);
-      const { asked, notices } = await judge(context, served, given);
-      const engine = engineOf(served);
+      const { asked, notices } = await judge(deps, context, { served, asked: given });
+      const engine = engineOf(deps, served);
       const { n_ctx: nCtx, build } = await engine.info();
       const prompt = toPrompt(asked);
       const maxTokens = settings.maxTokens ?? (await roomAfter(engine, prompt, nCtx));
@@ -211,13 +212,16 @@ export function createGatewayService(deps: GatewayDependencies): GatewayService 
         engine_build: build,
         policy_digest: policy.digest,
       });
-      const choices = choose(context, served, { prompt, settings, maxTokens, signal });
+      const work = { served, prompt, settings, maxTokens, signal };
+      const choices = Array.from({ length: settings.n }, (_, choice) =>
+        generateOne(deps, context, { ...work, choice }),
+      );
       return { served, fingerprint, inputNotices: notices, choices };
     },
 
     async render(context, { model, messages }) {
       const served = await deployments.resolve(db, context.projectId, model);
-      return engineOf(served).render({ kind: 'messages', messages: [...messages] });
+      return engineOf(deps, served).render({ kind: 'messages', messages: [...messages] });
     },
   };
 }

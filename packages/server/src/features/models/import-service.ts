@@ -18,6 +18,7 @@ import type { FetchedWeights, FetchOptions, SourceAttempt } from './fetch-weight
 import { hashFolder, inspectGguf, inspectWeights } from './inspect-weights.ts';
 import type { WeightFacts } from './inspect-weights.ts';
 import { parseModelReference } from './model-reference.ts';
+import type { ModelReference } from './model-reference.ts';
 import type { LicenseTerms } from './catalogue.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow } from './models-store.ts';
@@ -104,161 +105,172 @@ const resultOf = (row: ModelRow, failed: readonly SourceAttempt[]): Record<strin
   attempts: failed,
 });
 
-export function createImportService(deps: ImportDependencies): ImportService {
-  const { db, audit, operations, engines, weights, fetching, now = () => new Date() } = deps;
+interface Work {
+  readonly report: OperationReport;
+  readonly signal: AbortSignal;
+}
 
-  /** Both files are kept: training reads the original, the engine the re-encoded one. */
-  const encodeForServing = async (
-    facts: WeightFacts,
-    stored: StoredWeights,
-    work: { report: OperationReport; signal: AbortSignal },
-  ): Promise<StoredWeights | null> => {
-    if (facts.kind === 'folder') return null;
-    if (facts.requantiseTo === null) return stored;
-    const target = weights.servingPath(stored.sha256, facts.requantiseTo);
-    const bytes = q8Bytes(facts.parameters);
-    await weights.ensureRoom(bytes, `the ${facts.requantiseTo} copy for serving`);
-    const { format, requantiseTo } = facts;
-    work.report(
-      `Re-encoding ${format} as ${requantiseTo} (${formatBytes(bytes)}), which serves faster.`,
-    );
-    const part = `${target}.part`;
-    try {
-      await engines.quantise({
-        source: stored.path,
-        target: part,
-        ftype: 'q8_0',
-        signal: work.signal,
-      });
-      await inspectGguf(part);
-      await rename(part, target);
-    } finally {
-      await rm(part, { force: true });
+/** Both files are kept: training reads the original, the engine the re-encoded one. */
+async function encodeForServing(
+  { weights, engines }: ImportDependencies,
+  { facts, stored }: { facts: WeightFacts; stored: StoredWeights },
+  { report, signal }: Work,
+): Promise<StoredWeights | null> {
+  const { kind, format, requantiseTo, parameters } = facts;
+  if (kind === 'folder') return null;
+  if (requantiseTo === null) return stored;
+  const target = weights.servingPath(stored.sha256, requantiseTo);
+  const bytes = q8Bytes(parameters);
+  await weights.ensureRoom(bytes, `the ${requantiseTo} copy for serving`);
+  report(`Re-encoding ${format} as ${requantiseTo} (${formatBytes(bytes)}), which serves faster.`);
+  const part = `${target}.part`;
+  try {
+    await engines.quantise({ source: stored.path, target: part, ftype: 'q8_0', signal });
+    await inspectGguf(part);
+    await rename(part, target);
+  } finally {
+    await rm(part, { force: true });
+  }
+  return { path: target, ...(await describeFile(target, signal)) };
+}
+
+type Settled = Pick<Arrived, 'facts' | 'stored' | 'serving'>;
+
+/** Fetched weights are checked, moved to their place and made ready to serve. */
+async function settle(
+  deps: ImportDependencies,
+  fetched: FetchedWeights,
+  work: Work,
+): Promise<Settled> {
+  work.report('Checking the weights.');
+  try {
+    const facts = await inspectWeights(fetched.path);
+    const stored =
+      fetched.kind === 'folder'
+        ? await describeFolder(fetched.path, facts, work.signal)
+        : fetched.shipped
+          ? { path: fetched.path, sha256: fetched.sha256, bytes: facts.bytes }
+          : await deps.weights.adopt(fetched.path, fetched.sha256);
+    return { facts, stored, serving: await encodeForServing(deps, { facts, stored }, work) };
+  } catch (error) {
+    // Refused weights are not kept; weights that arrived before the disk filled up are.
+    if (CorralError.isInstance(error) && error.code.startsWith('model_')) {
+      await discardFetched(fetched);
     }
-    return { path: target, ...(await describeFile(target, work.signal)) };
-  };
+    throw error;
+  }
+}
 
-  const record = async (
-    context: RequestContext,
-    action: 'model.pulled' | 'model.imported',
-    arrived: Arrived,
-  ): Promise<ModelRow> => {
-    const row = rowOf(arrived, now());
-    const { id, sha256, bytes, format, serving_format, serving_sha256, source } = row;
-    await db.transaction().execute(async (tx) => {
-      if (await modelsStore.exists(tx, id)) throw taken(id);
-      await modelsStore.insert(tx, row);
-      await audit.append(tx, {
-        ...auditFrom(context),
-        action,
-        resource: { kind: 'model', id },
-        outcome: 'ok',
-        before: null,
-        after: {
-          sha256,
-          bytes,
-          format,
-          serving_format,
-          serving_sha256,
-          source,
-          license: row.license,
-        },
-      });
+async function record(
+  { db, audit, now = () => new Date() }: ImportDependencies,
+  context: RequestContext,
+  { action, arrived }: { action: 'model.pulled' | 'model.imported'; arrived: Arrived },
+): Promise<ModelRow> {
+  const row = rowOf(arrived, now());
+  const { id, sha256, bytes, format, serving_format, serving_sha256, source, license } = row;
+  await db.transaction().execute(async (tx) => {
+    if (await modelsStore.exists(tx, id)) throw taken(id);
+    await modelsStore.insert(tx, row);
+    await audit.append(tx, {
+      ...auditFrom(context),
+      action,
+      resource: { kind: 'model', id },
+      outcome: 'ok',
+      before: null,
+      after: { sha256, bytes, format, serving_format, serving_sha256, source, license },
     });
-    return row;
-  };
+  });
+  return row;
+}
 
-  const settle = async (
-    fetched: FetchedWeights,
-    work: { report: OperationReport; signal: AbortSignal },
-  ): Promise<{ facts: WeightFacts; stored: StoredWeights; serving: StoredWeights | null }> => {
-    work.report('Checking the weights.');
-    try {
-      const facts = await inspectWeights(fetched.path);
-      const stored =
-        fetched.kind === 'folder'
-          ? await describeFolder(fetched.path, facts, work.signal)
-          : fetched.shipped
-            ? { path: fetched.path, sha256: fetched.sha256, bytes: facts.bytes }
-            : await weights.adopt(fetched.path, fetched.sha256);
-      return { facts, stored, serving: await encodeForServing(facts, stored, work) };
-    } catch (error) {
-      // Refused weights are not kept; weights that arrived before the disk filled up are.
-      if (CorralError.isInstance(error) && error.code.startsWith('model_')) {
-        await discardFetched(fetched);
+async function pull(
+  deps: ImportDependencies,
+  context: RequestContext,
+  {
+    reference,
+    known,
+    work,
+  }: { reference: ModelReference; known: ModelRow | undefined; work: Work },
+): Promise<Record<string, unknown>> {
+  if (known) return { ...resultOf(known, []), already: true };
+  const { id, license } = reference;
+  const fetched = await fetchWeights({
+    ...deps.fetching,
+    reference,
+    weights: deps.weights,
+    signal: work.signal,
+    onProgress: (message, progress) => {
+      if (progress === null) work.report(message);
+      else {
+        const { bytes: done, total, bytes_per_second: rate } = progress;
+        work.report(message, { done, total, rate });
       }
-      throw error;
-    }
-  };
+    },
+  });
+  const settled = await settle(deps, fetched, work);
+  const terms = { id: license.id, url: license.url };
+  const arrived = { id, source: fetched.source, license: terms, ...settled };
+  const row = await record(deps, context, { action: 'model.pulled', arrived });
+  return resultOf(row, fetched.failed);
+}
 
+async function importPath(
+  deps: ImportDependencies,
+  context: RequestContext,
+  { path, id, facts, work }: { path: string; id: string; facts: WeightFacts; work: Work },
+): Promise<Record<string, unknown>> {
+  work.report(`Reading ${formatBytes(facts.bytes)}.`);
+  const stored =
+    facts.kind === 'folder'
+      ? await describeFolder(path, facts, work.signal)
+      : await deps.weights.copyIn(path, work.signal);
+  const serving = await encodeForServing(deps, { facts, stored }, work);
+  const license = { id: facts.license ?? 'see-source', url: null };
+  const arrived = { id, source: 'import', license, facts, stored, serving };
+  return resultOf(await record(deps, context, { action: 'model.imported', arrived }), []);
+}
+
+export function createImportService(deps: ImportDependencies): ImportService {
+  const { db, operations } = deps;
   return {
     async pull(context, { ref, acceptLicense }) {
       requireOperator(context);
       const reference = parseModelReference(ref);
-      const { id, license } = reference;
-      const known = await modelsStore.find(db, context.projectId, id);
-      if (!known) requireLicense(id, license, acceptLicense);
+      const known = await modelsStore.find(db, context.projectId, reference.id);
+      if (!known) requireLicense(reference.id, reference.license, acceptLicense);
       return operations.begin(context, {
         kind: 'model_pull',
-        key: id,
-        run: async (report, signal) => {
-          if (known) return { ...resultOf(known, []), already: true };
-          const fetched = await fetchWeights({
-            ...fetching,
-            reference,
-            weights,
-            signal,
-            onProgress: (message, progress) =>
-              report(
-                message,
-                progress === null
-                  ? undefined
-                  : {
-                      done: progress.bytes,
-                      total: progress.total,
-                      rate: progress.bytes_per_second,
-                    },
-              ),
-          });
-          const settled = await settle(fetched, { report, signal });
-          const terms = { id: license.id, url: license.url };
-          const arrived = { id, source: fetched.source, license: terms, ...settled };
-          return resultOf(await record(context, 'model.pulled', arrived), fetched.failed);
-        },
+        key: reference.id,
+        run: (report, signal) =>
+          pull(deps, context, { reference, known, work: { report, signal } }),
       });
     },
 
     async import(context, { path, id: wanted }) {
       requireOperator(context);
       const id = wanted ?? idFromPath(path);
-      if (!idPattern.test(id)) {
-        const reason = `"${id}" cannot be a model's id: letters, digits, ".", "_" and "-" only.`;
-        throw new CorralError('invalid_request', { params: { reason }, param: 'id' });
-      }
-      if (catalogue.has(id) && wanted === undefined) {
-        throw new CorralError('conflict', {
-          params: { reason: `"${id}" is a name of the catalogue; give another id.` },
-        });
-      }
+      requireFreeName(id, wanted !== undefined);
       const facts = await inspectWeights(path);
       if (await modelsStore.exists(db, id)) throw taken(id);
       return operations.begin(context, {
         kind: 'model_import',
         key: id,
-        run: async (report, signal) => {
-          report(`Reading ${formatBytes(facts.bytes)}.`);
-          const stored =
-            facts.kind === 'folder'
-              ? await describeFolder(path, facts, signal)
-              : await weights.copyIn(path, signal);
-          const serving = await encodeForServing(facts, stored, { report, signal });
-          const license = { id: facts.license ?? 'see-source', url: null };
-          const arrived = { id, source: 'import', license, facts, stored, serving };
-          return resultOf(await record(context, 'model.imported', arrived), []);
-        },
+        run: (report, signal) =>
+          importPath(deps, context, { path, id, facts, work: { report, signal } }),
       });
     },
   };
+}
+
+function requireFreeName(id: string, chosen: boolean): void {
+  if (!idPattern.test(id)) {
+    const reason = `"${id}" cannot be a model's id: letters, digits, ".", "_" and "-" only.`;
+    throw new CorralError('invalid_request', { params: { reason }, param: 'id' });
+  }
+  if (catalogue.has(id) && !chosen) {
+    const reason = `"${id}" is a name of the catalogue; give another id.`;
+    throw new CorralError('conflict', { params: { reason } });
+  }
 }
 
 const taken = (id: string): CorralError =>

@@ -87,76 +87,84 @@ const list = <T extends { readonly id: string }>(data: T[]) => ({
   last_id: data.at(-1)?.id ?? null,
 });
 
+type RouteHost = Parameters<FeatureRoutes>[0];
+
+function readRoutes(app: RouteHost, models: ModelsService): void {
+  app.get(
+    '/v1/models',
+    { config: anyReader, schema: { response: { 200: listSchema(modelObjectSchema) } } },
+    async (request) => {
+      const { rows, names } = await models.list(contextOf(request).projectId);
+      return list(servedObjects(rows, names));
+    },
+  );
+  app.get(
+    '/v1/models/:id',
+    { config: anyReader, schema: { params: byId, response: { 200: modelObjectSchema } } },
+    async (request) => {
+      const { rows, names } = await models.list(contextOf(request).projectId);
+      const { id } = request.params;
+      const found = servedObjects(rows, names).find((object) => object.id === id);
+      if (!found) throw new CorralError('model_not_found', { params: { model: id } });
+      return found;
+    },
+  );
+  app.get(
+    '/api/v1/models',
+    { config: anyReader, schema: { response: { 200: listSchema(modelDetailSchema) } } },
+    async (request) => {
+      const { rows, names } = await models.list(contextOf(request).projectId);
+      return list(rows.map((row) => toDetail(row, names)));
+    },
+  );
+  app.get('/api/v1/catalogue', { config: anyReader }, () =>
+    Promise.resolve({ object: 'list', data: [...catalogue.values()].map(toCard) }),
+  );
+  app.get(
+    '/api/v1/models/:id',
+    { config: anyReader, schema: { params: byId, response: { 200: modelDetailSchema } } },
+    async (request) => {
+      const { rows, names } = await models.list(contextOf(request).projectId);
+      const { id } = request.params;
+      const row = rows.find((model) => model.id === id);
+      if (!row) throw new CorralError('model_not_found', { params: { model: id } });
+      return toDetail(row, names);
+    },
+  );
+}
+
+function changeRoutes(app: RouteHost, models: ModelsService, imports: ImportService): void {
+  for (const path of ['/v1/models/:id', '/api/v1/models/:id']) {
+    app.delete(path, { schema: { params: byId } }, async (request) => {
+      await models.remove(contextOf(request), request.params.id);
+      return { id: request.params.id, object: 'model', deleted: true };
+    });
+  }
+  app.post(
+    '/api/v1/models/pull',
+    {
+      config: { scope: 'admin' },
+      schema: { body: pullModelSchema, response: { 202: operationSchema } },
+    },
+    async (request, reply) => {
+      const { ref, accept_license: acceptLicense } = request.body;
+      return reply.status(202).send(await imports.pull(contextOf(request), { ref, acceptLicense }));
+    },
+  );
+  app.post(
+    '/api/v1/models/import',
+    {
+      config: { scope: 'admin' },
+      schema: { body: importModelSchema, response: { 202: operationSchema } },
+    },
+    async (request, reply) =>
+      reply.status(202).send(await imports.import(contextOf(request), request.body)),
+  );
+}
+
 export const modelsRoutes =
   (models: ModelsService, imports: ImportService): FeatureRoutes =>
   async (app) => {
-    app.get(
-      '/v1/models',
-      { config: anyReader, schema: { response: { 200: listSchema(modelObjectSchema) } } },
-      async (request) => {
-        const { rows, names } = await models.list(contextOf(request).projectId);
-        return list(servedObjects(rows, names));
-      },
-    );
-    app.get(
-      '/v1/models/:id',
-      { config: anyReader, schema: { params: byId, response: { 200: modelObjectSchema } } },
-      async (request) => {
-        const { rows, names } = await models.list(contextOf(request).projectId);
-        const { id } = request.params;
-        const found = servedObjects(rows, names).find((object) => object.id === id);
-        if (!found) throw new CorralError('model_not_found', { params: { model: id } });
-        return found;
-      },
-    );
-    app.get(
-      '/api/v1/models',
-      { config: anyReader, schema: { response: { 200: listSchema(modelDetailSchema) } } },
-      async (request) => {
-        const { rows, names } = await models.list(contextOf(request).projectId);
-        return list(rows.map((row) => toDetail(row, names)));
-      },
-    );
-    app.get('/api/v1/catalogue', { config: anyReader }, () =>
-      Promise.resolve({ object: 'list', data: [...catalogue.values()].map(toCard) }),
-    );
-    app.get(
-      '/api/v1/models/:id',
-      { config: anyReader, schema: { params: byId, response: { 200: modelDetailSchema } } },
-      async (request) => {
-        const { rows, names } = await models.list(contextOf(request).projectId);
-        const { id } = request.params;
-        const row = rows.find((model) => model.id === id);
-        if (!row) throw new CorralError('model_not_found', { params: { model: id } });
-        return toDetail(row, names);
-      },
-    );
-    for (const path of ['/v1/models/:id', '/api/v1/models/:id']) {
-      app.delete(path, { schema: { params: byId } }, async (request) => {
-        await models.remove(contextOf(request), request.params.id);
-        return { id: request.params.id, object: 'model', deleted: true };
-      });
-    }
-    app.post(
-      '/api/v1/models/pull',
-      {
-        config: { scope: 'admin' },
-        schema: { body: pullModelSchema, response: { 202: operationSchema } },
-      },
-      async (request, reply) => {
-        const { ref, accept_license: acceptLicense } = request.body;
-        return reply
-          .status(202)
-          .send(await imports.pull(contextOf(request), { ref, acceptLicense }));
-      },
-    );
-    app.post(
-      '/api/v1/models/import',
-      {
-        config: { scope: 'admin' },
-        schema: { body: importModelSchema, response: { 202: operationSchema } },
-      },
-      async (request, reply) =>
-        reply.status(202).send(await imports.import(contextOf(request), request.body)),
-    );
+    readRoutes(app, models);
+    changeRoutes(app, models, imports);
   };
