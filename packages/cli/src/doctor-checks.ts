@@ -3,13 +3,14 @@
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { createServer, connect } from 'node:net';
+import { connect } from 'node:net';
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Context } from './context.ts';
 import { formatBytes } from './format.ts';
 import { rehearsalPath } from './local-models.ts';
+import { isPortFree } from './server-process.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
 export interface Finding {
@@ -199,11 +200,7 @@ const checkDatabase: Check = async ({ env }) => {
 
 const checkPort: Check = async (context) => {
   const port = Number(context.env['CORRAL_PORT'] ?? 7788);
-  const free = await new Promise<boolean>((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
+  const free = await isPortFree(port);
   if (free) return finding('Port', 'ok', `${port} is free`);
   const own = await fetch(`http://127.0.0.1:${port}/healthz`, {
     signal: AbortSignal.timeout(3_000),

@@ -1,6 +1,6 @@
 // Every failure as three lines for a person (what, why, what to do) or one object for a machine, and
 // as an exit code. Knows the error classes that can reach a command, and no command.
-import { CorralError, errorCodes, errorTable } from '@corral/contracts';
+import { CorralError, errorCodes, errorTable, type ErrorCode } from '@corral/contracts';
 import { APIConnectionError, APIError, APIUserAbortError } from 'openai';
 
 /** The command line itself was wrong: exit code 2. */
@@ -61,6 +61,12 @@ function fromSystem(error: NodeJS.ErrnoException): Failure | null {
   return { code: 'file_not_usable', why, next, exitCode: exitCodes.failed };
 }
 
+const exitCodeOf = (code: ErrorCode): number => {
+  if (code === 'cancelled') return exitCodes.interrupted;
+  // A wrong configuration file is a wrong command line, written down.
+  return code === 'config_invalid' ? exitCodes.misuse : exitCodes.failed;
+};
+
 /** What a person should know of anything thrown. */
 export function describeFailure(error: unknown): Failure {
   if (error instanceof UsageError) {
@@ -72,8 +78,8 @@ export function describeFailure(error: unknown): Failure {
   }
   if (error instanceof APIUserAbortError) return describeFailure(new CorralError('cancelled'));
   if (CorralError.isInstance(error)) {
-    const exitCode = error.code === 'cancelled' ? exitCodes.interrupted : exitCodes.failed;
-    return { code: error.code, why: error.message, next: error.next, exitCode };
+    const { code, message, next } = error;
+    return { code, why: message, next, exitCode: exitCodeOf(code) };
   }
   if (error instanceof APIConnectionError) {
     const { message, next, code } = new CorralError('server_unreachable', {

@@ -17,7 +17,7 @@ export interface ServerOptions {
   readonly port: number;
   /** It is to outlive this command: in its own session, its words in a file. */
   readonly keep?: boolean;
-  /** Lines of the server's stderr, for a person. */
+  /** Lines of the server's stderr, from when it is ready; before, they become the error. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -68,17 +68,20 @@ export async function runningServer(context: Context): Promise<Credentials | nul
   }
 }
 
-export const isPortFree = (port: number): Promise<boolean> =>
+export const isPortFree = (port: number, host = '127.0.0.1'): Promise<boolean> =>
   new Promise((resolve) => {
     const probe = createServer();
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    // Any other trouble with the address is the server's to explain.
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+    probe.listen(port, host, () => probe.close(() => resolve(true)));
   });
 
 interface Spawned {
   readonly child: Child;
   /** What it said on stderr so far. */
   readonly words: () => readonly string[];
+  /** From now on its words are for a person. */
+  readonly listen: () => void;
 }
 
 function spawnServer(
@@ -104,7 +107,8 @@ function spawnServer(
       graceMs,
     });
     closeSync(file);
-    return { child, words: () => readFileSync(log, 'utf8').split('\n') };
+    const words = () => readFileSync(log, 'utf8').split('\n');
+    return { child, words, listen: () => undefined };
   }
   const child = context.children.spawn(process.execPath, [entry], {
     env,
@@ -112,14 +116,19 @@ function spawnServer(
     graceMs,
   });
   const words: string[] = [];
+  let ready = false;
   if (child.process.stderr) {
     createInterface({ input: child.process.stderr }).on('line', (line) => {
       words.push(line);
       if (words.length > keptWords) words.shift();
-      onLine?.(line);
+      if (ready) onLine?.(line);
     });
   }
-  return { child, words: () => words };
+  const listen = () => {
+    ready = true;
+    for (const line of words) onLine?.(line);
+  };
+  return { child, words: () => words, listen };
 }
 
 async function waitUntilReady(
@@ -154,10 +163,17 @@ export async function startServer(
   options: ServerOptions,
 ): Promise<StartedServer> {
   const before = await readCredentials(context.home);
+  const { host, port } = options;
+  // Said here, because another server that answers on the port would be taken for ours.
+  if (!(await isPortFree(port, host))) {
+    let suggestion = port + 1;
+    while (suggestion < port + 100 && !(await isPortFree(suggestion, host))) suggestion += 1;
+    throw new CorralError('port_in_use', { params: { port, host, suggestion } });
+  }
   const spawned = spawnServer(context, options);
   const { child } = spawned;
   try {
-    const base_url = localUrl(options.host, options.port);
+    const base_url = localUrl(host, port);
     await waitUntilReady(context, spawned, base_url);
     const written = await readCredentials(context.home);
     if (written === null) {
@@ -166,6 +182,7 @@ export async function startServer(
         `Look into ${context.home}/logs.`,
       );
     }
+    spawned.listen();
     const { api_key } = written;
     return { child, credentials: { base_url, api_key }, firstKey: before?.api_key !== api_key };
   } catch (error) {
