@@ -186,13 +186,13 @@ export function createTokenizer(files: TokenizerFiles, path: string): TextTokeni
       add_special_tokens: false,
     });
     const at = ids.findIndex((id: number) => byId.has(id));
-    return at < 0 ? ids : breakControl(text, prefix);
+    return at < 0 ? ids : breakControl(text, prefix, ids);
   };
   // A vocabulary whose merges can spell a control token: the text is cut inside it.
-  const breakControl = (text: string, prefix: boolean): number[] => {
+  const breakControl = (text: string, prefix: boolean, ids: readonly number[]): number[] => {
     const found = pattern && text.search(pattern);
     const cut = found === null || found < 0 ? Math.max(1, text.length >> 1) : found + 1;
-    if (cut >= text.length) return inner.encode(text, { add_special_tokens: false }).ids;
+    if (cut >= text.length) return ids.filter((id) => !byId.has(id));
     return [...plainIds(text.slice(0, cut), prefix), ...plainIds(text.slice(cut), false)];
   };
   const encode = (text: string, { special, first }: EncodeOptions): number[] => {
