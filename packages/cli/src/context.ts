@@ -21,7 +21,7 @@ export interface Context {
   readonly children: Children;
 }
 
-export const defaultBaseUrl = 'http://127.0.0.1:7788';
+const defaultBaseUrl = 'http://127.0.0.1:7788';
 
 export const homeOf = (env: Context['env']): string =>
   resolve(env['CORRAL_HOME'] ?? join(homedir(), '.corral'));
@@ -58,7 +58,7 @@ export async function findServer(
 }
 
 /** @throws CorralError server_unreachable when this machine has no server yet. */
-export async function requireServer(context: Pick<Context, 'env' | 'home'>): Promise<Credentials> {
+async function requireServer(context: Pick<Context, 'env' | 'home'>): Promise<Credentials> {
   const server = await findServer(context);
   if (server) return server;
   const base_url = context.env['CORRAL_BASE_URL'] ?? defaultBaseUrl;

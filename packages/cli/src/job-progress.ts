@@ -35,7 +35,7 @@ function describePhase(
 }
 
 /** `step 34 of 150 · loss 1.234 · 212 tokens/s · 1 min 3 s left`, and the fraction for the bar. */
-export function describeJob(job: FineTuningJob): {
+function describeJob(job: FineTuningJob): {
   readonly text: string;
   readonly fraction: number | null;
 } {

@@ -29,7 +29,7 @@ function toOption({ flags, description, fallback, choices, required }: OptionSpe
 }
 
 /** The examples as `--help` shows them. */
-export function formatExamples(spec: CommandSpec): string {
+function formatExamples(spec: CommandSpec): string {
   const width = Math.max(...spec.examples.map(({ command }) => command.length));
   const lines = spec.examples.map(({ command, says }) => `  ${command.padEnd(width)}  # ${says}`);
   return `\nExamples:\n${lines.join('\n')}`;
@@ -87,7 +87,7 @@ async function guarded(
 }
 
 /** The parser, ready for `parseAsync`; `outcome.code` is the exit code afterwards. */
-export function buildProgram(options: ProgramOptions): { program: Command; outcome: Outcome } {
+function buildProgram(options: ProgramOptions): { program: Command; outcome: Outcome } {
   const { io } = options.context;
   const outcome: Outcome = { code: exitCodes.ok };
   const program = new Command('corral')

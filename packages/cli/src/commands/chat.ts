@@ -21,7 +21,7 @@ interface Answer {
 }
 
 /** Streams one answer; `onText` sees the pieces. */
-export async function streamAnswer(
+async function streamAnswer(
   { openai, model, settings }: Talk,
   messages: readonly Message[],
   options: { readonly onText: (text: string) => void; readonly signal: AbortSignal },

@@ -55,7 +55,7 @@ async function list(context: Context, input: Input): Promise<void> {
 }
 
 /** All about one job, for `show` and for the end of `watch`. */
-export function describeOneJob(job: FineTuningJob, context: Context): string {
+function describeOneJob(job: FineTuningJob, context: Context): string {
   const { figures, parity } = job.corral;
   const fields: [string, string][] = [
     ['job', job.id],
