@@ -149,8 +149,11 @@ function serve(send: (message: EngineMessage) => void): (request: EngineRequest)
         }
         return;
       case 'load_adapter':
-        adapters.add(request.adapter_id);
-        result({});
+        if (request.path.includes('missing')) fail(id, 'there is no such file');
+        else {
+          adapters.add(request.adapter_id);
+          result({});
+        }
         return;
       case 'unload_adapter':
         adapters.delete(request.adapter_id);
