@@ -68,6 +68,10 @@ export function compose(options: ComposeOptions): Composition {
     log,
   };
   const access = createAccessFeature(platform);
+  const idempotency: Feature = {
+    routes: async () => undefined,
+    start: () => platform.idempotency.sweep(),
+  };
   const files = createFilesFeature({
     ...platform,
     artifacts: createArtifactStore(join(home.artifacts, 'files')),
@@ -94,6 +98,6 @@ export function compose(options: ComposeOptions): Composition {
     platform,
     access: access.service,
     setReady: status.setReady,
-    features: [evidence, access, files, ...serving.features, fineTuning, status],
+    features: [evidence, access, idempotency, files, ...serving.features, fineTuning, status],
   };
 }

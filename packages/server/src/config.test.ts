@@ -51,7 +51,7 @@ describe('configuration', () => {
     expect(settings.length).toBeGreaterThan(10);
     for (const { key, environment, description } of settings) {
       expect(environment).toBe(`CORRAL_${key.replaceAll('.', '_').toUpperCase()}`);
-      expect(description, key).not.toBe('');
+      expect(`${key}: ${description}`).toMatch(/: \S/);
     }
   });
 });

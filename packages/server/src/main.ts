@@ -7,6 +7,9 @@ import { startServer } from './start-server.ts';
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
+// Whoever reads our words may end before us; the server goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { host: { type: 'string' }, port: { type: 'string' } },

@@ -174,10 +174,15 @@ async function stopListening(
   { shutdown_seconds: seconds }: Config,
 ): Promise<void> {
   setReady(false);
+  const closed = app.close();
   const deadline = Date.now() + seconds * 1000;
-  while (streams.size > 0 && Date.now() < deadline) await sleep(50);
+  const left = (): number => Math.max(0, deadline - Date.now());
+  while (streams.size > 0 && left() > 0) await sleep(20);
   await streams.closeAll();
-  await app.close();
+  // Answers that are not streamed get the same time; then their connections are cut.
+  const late = setTimeout(() => app.server.closeAllConnections(), left());
+  await closed;
+  clearTimeout(late);
 }
 
 async function closeFeatures({ features, platform }: Composition, log: Log): Promise<void> {

@@ -31,6 +31,7 @@ export interface PostgresConnection {
 }
 
 export interface EmbeddedPostgres {
+  /** The same for as long as it is not stopped. */
   readonly connection: PostgresConnection;
   readonly pid: number;
   /** True when it was found running. */
@@ -46,6 +47,7 @@ const databaseName = 'corral';
 /** sockaddr_un holds 107 bytes and a zero; the file is called `.s.PGSQL.5432`. */
 const maxSocketFolderBytes = 107 - '/.s.PGSQL.5432'.length;
 const startSeconds = 60;
+const watchMilliseconds = 1000;
 
 interface Instance {
   readonly folder: string;
@@ -55,20 +57,32 @@ interface Instance {
   readonly password: string;
 }
 
-/** Starts (creating it the first time) or re-attaches to the Postgres of `folder`. */
-export async function startEmbeddedPostgres(folder: string): Promise<EmbeddedPostgres> {
+/**
+ * Starts (creating it the first time) or re-attaches to the Postgres of `folder`, and starts it again when
+ * it dies; `onDeath` hears of it.
+ */
+export async function startEmbeddedPostgres(
+  folder: string,
+  onDeath: (error: Error) => void = () => undefined,
+): Promise<EmbeddedPostgres> {
   const user = runtimeUser();
   if (user !== null && process.platform !== 'linux' && !canTraverse(folder, user))
     throw embeddedUnavailable(`the user ${user.name} cannot reach ${folder}; do not run as root`);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const data = join(folder, 'data');
-  const runtime = await prepareRuntime(user, join(folder, 'runtime'));
+  const runtime = await prepareRuntime(user, { own: join(folder, 'runtime') });
   const password = await passwordOf(folder);
   const instance: Instance = { folder, data, user, runtime, password };
   const running = await attach(instance);
-  if (running !== null) return running;
+  if (running !== null) return supervise(instance, running, { attached: true, onDeath });
   if (!existsSync(join(data, 'PG_VERSION'))) await createData(instance);
-  return launch(instance);
+  const launched = await launch(instance, await socketFolderFor(instance));
+  return supervise(instance, launched, { attached: false, onDeath });
+}
+
+interface Running {
+  readonly pid: number;
+  readonly connection: PostgresConnection;
 }
 
 /** Postgres sees its data under this name. */
@@ -151,9 +165,8 @@ async function runToEnd(
   });
 }
 
-async function launch(instance: Instance): Promise<EmbeddedPostgres> {
+async function launch(instance: Instance, socketFolder: string): Promise<Running> {
   const { data, folder, runtime } = instance;
-  const socketFolder = await socketFolderFor(instance);
   await removeForeignPidFile(data);
   const logPath = join(folder, 'postgres.log');
   const log = openSync(logPath, 'a', 0o600);
@@ -189,7 +202,7 @@ async function launch(instance: Instance): Promise<EmbeddedPostgres> {
   }
   if (child.pid === undefined) throw embeddedUnavailable('it has no process id');
   await ensureDatabase(connection);
-  return handle({ instance, connection, pid: child.pid, attached: false });
+  return { connection, pid: child.pid };
 }
 
 const connectionOf = ({ password }: Instance, host: string): PostgresConnection => ({
@@ -250,7 +263,7 @@ function readPidFile(data: string): { pid: number; socketFolder: string } | null
   return Number.isInteger(pid) && pid > 1 ? { pid, socketFolder: lines[4]?.trim() ?? '' } : null;
 }
 
-async function attach(instance: Instance): Promise<EmbeddedPostgres | null> {
+async function attach(instance: Instance): Promise<Running | null> {
   const found = readPidFile(instance.data);
   if (found === null || !ownsData(found.pid, instance.data)) return null;
   if (found.socketFolder === '' || !existsSync(found.socketFolder)) {
@@ -262,7 +275,7 @@ async function attach(instance: Instance): Promise<EmbeddedPostgres | null> {
   const { pid } = found;
   await waitUntilReady(connection, () => (isAlive(pid) ? null : 'it ended while starting'));
   await ensureDatabase(connection);
-  return handle({ instance, connection, pid, attached: true });
+  return { connection, pid };
 }
 
 function isAlive(pid: number): boolean {
@@ -309,18 +322,43 @@ async function stopProcess(pid: number, data: string): Promise<void> {
   throw new Error(`The embedded Postgres (process ${pid}) does not stop.`);
 }
 
-function handle(options: {
-  instance: Instance;
-  connection: PostgresConnection;
-  pid: number;
-  attached: boolean;
-}): EmbeddedPostgres {
-  const { instance, connection, pid, attached } = options;
+/** Starts it again, in the same place, whenever it is found dead: until `stop`. */
+function supervise(
+  instance: Instance,
+  first: Running,
+  { attached, onDeath }: { attached: boolean; onDeath: (error: Error) => void },
+): EmbeddedPostgres {
+  const { connection } = first;
+  let { pid } = first;
   let stopping: Promise<void> | null = null;
+  let restarting: Promise<void> | null = null;
+  const restart = async (): Promise<void> => {
+    onDeath(new Error(`The embedded Postgres (process ${pid}) died and is started again.`));
+    try {
+      ({ pid } = await launch(instance, connection.host));
+    } catch (error) {
+      // Its last sessions may still be ending; the next look tries again.
+      onDeath(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      restarting = null;
+    }
+  };
+  const watch = setInterval(() => {
+    if (stopping === null && !ownsData(pid, instance.data)) restarting ??= restart();
+  }, watchMilliseconds).unref();
   const stop = async (): Promise<void> => {
+    clearInterval(watch);
+    await restarting;
     await stopProcess(pid, instance.data);
     if (connection.host.startsWith('/tmp/corral-'))
       await rm(connection.host, { recursive: true, force: true });
   };
-  return { connection, pid, attached, stop: () => (stopping ??= stop()) };
+  return {
+    connection,
+    get pid() {
+      return pid;
+    },
+    attached,
+    stop: () => (stopping ??= stop()),
+  };
 }

@@ -51,18 +51,26 @@ export function runtimeUser(): RuntimeUser | null {
   throw embeddedUnavailable('it refuses to run as root and no user "corral" or "nobody" exists');
 }
 
+export interface RuntimePlaces {
+  /** The platform package; default: the installed one. */
+  readonly root?: string;
+  /** For copies that we run ourselves. */
+  readonly own: string;
+  /** For copies that an unprivileged user runs: it must be able to reach them. */
+  readonly shared?: string;
+}
+
 /**
  * Binaries that `user` (null: ourselves) can run. Where node_modules is out of reach or read-only, they
- * are copied once (60 MB) to `copies`, or for an unprivileged user to a folder that it can reach.
+ * are copied once (60 MB).
  */
 export async function prepareRuntime(
   user: RuntimeUser | null,
-  copies: string,
+  { root = packageRoot(), own, shared = sharedCopies }: RuntimePlaces,
 ): Promise<PostgresRuntime> {
-  const root = packageRoot();
-  if (user !== null && !canTraverse(root, user)) return binaries(await copyOf(root, sharedCopies));
-  if (await linkLibraries(root)) return binaries(root);
-  return binaries(await copyOf(root, user === null ? copies : sharedCopies));
+  const reachable = user === null || canTraverse(join(root, 'native', 'bin'), user);
+  if (reachable && (await linkLibraries(root))) return binaries(root);
+  return binaries(await copyOf(root, user === null ? own : shared));
 }
 
 const binaries = (root: string): PostgresRuntime => ({

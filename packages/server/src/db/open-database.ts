@@ -20,7 +20,7 @@ export interface OpenDatabaseOptions {
 /** Throws `database_unreachable` (a URL that does not answer) or `native_library_missing`. */
 export async function openDatabase({ config, home, warn }: OpenDatabaseOptions): Promise<Database> {
   const { url, driver, pool } = config;
-  const onError = (error: Error): void => warn('A database connection was lost.', error);
+  const onError = (error: Error): void => warn(error.message, error);
   if (driver === 'external' || (driver === 'auto' && url !== undefined)) {
     if (url === undefined) throw unreachable('DATABASE_URL is not set');
     try {
@@ -54,7 +54,7 @@ async function openEmbedded(options: {
   onError: (error: Error) => void;
 }): Promise<Database> {
   const { folder, pool, onError } = options;
-  const server = await startEmbeddedPostgres(folder);
+  const server = await startEmbeddedPostgres(folder, onError);
   try {
     return await postgresDatabase({
       kind: 'embedded',

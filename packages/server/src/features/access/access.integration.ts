@@ -27,8 +27,8 @@ describe('API keys', () => {
           path.replaceAll(/\{[^}]+\}/g, 'x'),
           { key: null },
         );
-        if (answer.status !== 401) open.push(`${method} ${path}`);
-        else expect(answer.json.error).toMatchObject({ type: 'authentication_error' });
+        const refused = answer.json?.error?.type === 'authentication_error';
+        if (answer.status !== 401 || !refused) open.push(`${method} ${path}`);
       }
     expect(open.toSorted((a, b) => a.localeCompare(b))).toEqual([
       'get /healthz',

@@ -106,7 +106,7 @@ describe('/v1/files', () => {
     ],
   ])('refuses %s by name and keeps nothing', async (_what, fields, param) => {
     const before = await storedFiles();
-    const answer = await server.upload('x', { fields: fields as Record<string, string> });
+    const answer = await server.upload('x', { fields });
     expect([answer.status, answer.json.error.param]).toEqual([400, param]);
     expect(answer.json.error.type).toBe('invalid_request_error');
     expect(await storedFiles()).toEqual(before);

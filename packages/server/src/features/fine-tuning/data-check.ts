@@ -1,14 +1,14 @@
 // POST /api/v1/data/check: what a run would see in a file, before there is a run.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DataReport, dataCheckSchema } from '@corral/contracts';
+import { CorralError, type DataReport, type dataCheckSchema } from '@corral/contracts';
 import type { z } from 'zod';
 import type { Db } from '../../db/database.ts';
 import type { FilesService } from '../files/index.ts';
 import type { ModelsPort } from '../models/index.ts';
 import { mapRunConfig } from './run-config-mapping.ts';
 import { prepareRunFolder } from './run-folder.ts';
-import type { Trainer } from './trainer-process.ts';
+import { TrainerDied, type Trainer } from './trainer-process.ts';
 
 export type DataCheck = (
   project: string,
@@ -42,11 +42,20 @@ export function createDataCheck(deps: {
         training: { path: files.path(file), filename: file.filename },
         validation: null,
       });
-      const report = await trainer.check({ config: path, preview: request.preview, signal });
+      const { preview } = request;
+      const report = await trainer.check({ config: path, preview, signal }).catch(foreseen);
       // The path is the server's; the caller knows the file by its id.
       return { ...report, path: file.filename };
     } finally {
       await rm(place, { recursive: true, force: true });
     }
   };
+}
+
+function foreseen(error: unknown): never {
+  if (!(error instanceof TrainerDied)) throw error;
+  throw new CorralError('training_failed', {
+    params: { reason: error.message, job: '(none)' },
+    cause: error,
+  });
 }

@@ -10,7 +10,7 @@ import type { ModelsPort } from '../models/index.ts';
 import { jobStore, type JobRow, type Lease } from './fine-tuning-store.ts';
 import { finishRun, type FinishDependencies } from './finish-run.ts';
 import { addEvent, moveJob, type Move } from './job-moves.ts';
-import { isFinal, workFor } from './job-state.ts';
+import { isFinal, isStopping, workFor } from './job-state.ts';
 import { clearRunFolder, prepareRunFolder, type RunFolder } from './run-folder.ts';
 import { createRunRecorder } from './run-recorder.ts';
 import {
@@ -51,6 +51,8 @@ export async function runJob(deps: RunDependencies, run: HeldRun): Promise<void>
     const row = await heldRow(deps, run);
     if (row === null) return;
     const work = workFor(row.status);
+    // It was paused and resumed before we looked: whoever takes it next begins with fresh signals.
+    if (run.abandon.aborted && work !== 'none') return;
     switch (work) {
       case 'check':
         await checkData(deps, run, row);
@@ -65,15 +67,18 @@ export async function runJob(deps: RunDependencies, run: HeldRun): Promise<void>
         await move(deps, run, { to: 'paused', message: 'The job is paused' });
         break;
       case 'none':
-        if (isFinal(row.status))
-          await clearRunFolder(join(deps.folder, row.id), {
-            everything: row.status === 'cancelled',
-          });
+        await clearFinishedRun(deps.folder, row);
         return;
       default:
         work satisfies never;
     }
   }
+}
+
+/** Removes what an ended run needs no more; of a cancelled one everything. */
+export async function clearFinishedRun(folder: string, row: JobRow): Promise<void> {
+  if (!isFinal(row.status)) return;
+  await clearRunFolder(join(folder, row.id), { everything: isStopping(row.status) });
 }
 
 async function heldRow({ db }: RunDependencies, { lease }: HeldRun): Promise<JobRow | null> {

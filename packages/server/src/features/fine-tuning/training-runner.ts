@@ -6,7 +6,7 @@ import type { Db } from '../../db/database.ts';
 import type { JobQueue } from '../../jobs/queue.ts';
 import { jobStore, type Lease } from './fine-tuning-store.ts';
 import { isPausing, workFor } from './job-state.ts';
-import { runJob, type HeldRun, type RunDependencies } from './run-job.ts';
+import { clearFinishedRun, runJob, type HeldRun, type RunDependencies } from './run-job.ts';
 
 export const trainingQueue = 'fine-tuning';
 /** pg-boss gives a job 24 hours; a longer run hands itself on to a new one. */
@@ -101,7 +101,7 @@ export function createTrainingRunner(deps: RunnerDependencies): TrainingRunner {
   /** Renews the lease and does what the row asks for; false when the lease is lost. */
   const look = async (job: string): Promise<boolean> => {
     const entry = active.get(job);
-    if (entry === undefined) return true;
+    if (entry === undefined) return forget(job);
     const { run, abandon } = entry;
     const renewed = await jobStore.renew(db, run.lease, leaseSeconds);
     if (renewed === undefined) return false;
@@ -114,6 +114,13 @@ export function createTrainingRunner(deps: RunnerDependencies): TrainingRunner {
     return true;
   };
 
+  /** A job cancelled while nobody worked on it leaves its checkpoints behind. */
+  const forget = async (job: string): Promise<true> => {
+    const row = await jobStore.find(db, null, job);
+    if (row !== undefined) await clearFinishedRun(deps.folder, row);
+    return true;
+  };
+
   const takeUp = async (): Promise<void> => {
     for (const { id } of await jobStore.listUnheld(db))
       if (!active.has(id)) await enqueueRun(queue, db, id);
@@ -121,14 +128,11 @@ export function createTrainingRunner(deps: RunnerDependencies): TrainingRunner {
 
   return {
     async drive(job, signal) {
-      const known = active.get(job);
-      let entry = known;
-      if (entry === undefined) {
-        const row = await jobStore.claim(db, { id: job, owner, seconds: leaseSeconds });
-        if (row === undefined) return;
-        entry = hold({ job, token: row.lease_token });
-      }
-      const { run, leave, done } = entry;
+      // One that is just ending (paused, then resumed at once) is waited for, then begun anew.
+      await active.get(job)?.done;
+      const row = await jobStore.claim(db, { id: job, owner, seconds: leaseSeconds });
+      if (row === undefined) return;
+      const { run, leave, done } = hold({ job, token: row.lease_token });
       const stop = (): void => leaveNow(run, leave, shutdownGraceSeconds);
       if (signal.aborted) stop();
       signal.addEventListener('abort', stop, { once: true });
