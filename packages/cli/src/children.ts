@@ -2,7 +2,7 @@
 // when it does not, is killed. Knows neither servers nor trainers.
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 
-export interface SpawnOptions {
+interface SpawnOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly stdio?: StdioOptions;
   readonly cwd?: string;
@@ -10,7 +10,7 @@ export interface SpawnOptions {
   readonly graceMs?: number;
 }
 
-export interface ExitStatus {
+interface ExitStatus {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }

@@ -3,7 +3,7 @@
 import type { Context } from './context.ts';
 import { UsageError } from './failures.ts';
 
-export interface ArgumentSpec {
+interface ArgumentSpec {
   /** Upper case, as people read it; `[NAME]` when it may be left out, `NAME...` when it may repeat. */
   readonly name: string;
   readonly description: string;
@@ -19,7 +19,7 @@ export interface OptionSpec {
   readonly required?: boolean;
 }
 
-export interface ExampleSpec {
+interface ExampleSpec {
   readonly command: string;
   readonly says: string;
 }

@@ -44,7 +44,7 @@ export interface Page<T> {
   readonly data: readonly T[];
   readonly has_more: boolean;
 }
-export interface Checkpoint {
+interface Checkpoint {
   readonly id: string;
   readonly step_number: number;
   readonly created_at: number;
