@@ -61,60 +61,59 @@ async function findModel(executor: Executor, project: string, id: string): Promi
   return model;
 }
 
-export function createDeploymentsService(deps: {
-  db: Db;
-  audit: AuditLog;
-  now?: () => Date;
-}): DeploymentsService {
-  const { db, audit, now = () => new Date() } = deps;
+interface Dependencies {
+  readonly db: Db;
+  readonly audit: AuditLog;
+  readonly now?: () => Date;
+}
 
-  const record = (
-    tx: Tx,
-    from: From,
-    change: { verb: string; name: string; before: string | null; after: string | null },
-  ): Promise<void> =>
-    audit.append(tx, {
-      ...from,
-      action: `deployment.${change.verb}`,
-      resource: { kind: 'deployment', id: change.name },
-      outcome: 'ok',
-      before: change.before === null ? null : { model: change.before },
-      after: change.after === null ? null : { model: change.after },
-    });
+function record(
+  { audit }: Dependencies,
+  tx: Tx,
+  change: { from: From; verb: string; name: string; before: string | null; after: string | null },
+): Promise<void> {
+  return audit.append(tx, {
+    ...change.from,
+    action: `deployment.${change.verb}`,
+    resource: { kind: 'deployment', id: change.name },
+    outcome: 'ok',
+    before: change.before === null ? null : { model: change.before },
+    after: change.after === null ? null : { model: change.after },
+  });
+}
 
-  /** Turns `name` to `model`; a name that already answers with it is left alone. */
-  const point = async (
-    tx: Tx,
-    target: { project: string; name: string; model: string; verb: string },
-    from: From,
-  ): Promise<DeploymentRow> => {
-    const { project, name, model, verb } = target;
-    const known = await deploymentsStore.lock(tx, project, name);
-    if (known?.model === model) return known;
-    const at = now();
-    const row: DeploymentRow = {
-      id: known?.id ?? newId('deployment'),
-      project,
-      name,
-      model,
-      previous_model: known?.model ?? null,
-      created_at: known?.created_at ?? at,
-      updated_at: at,
-    };
-    if (known) await deploymentsStore.point(tx, row.id, row);
-    else await deploymentsStore.insert(tx, row);
-    await record(tx, from, { verb, name, before: known?.model ?? null, after: model });
-    return row;
+/** Turns `name` to `model`; a name that already answers with it is left alone. */
+async function point(
+  deps: Dependencies,
+  tx: Tx,
+  target: { project: string; name: string; model: string; verb: string; from: From },
+): Promise<DeploymentRow> {
+  const { now = () => new Date() } = deps;
+  const { project, name, model, verb, from } = target;
+  const known = await deploymentsStore.lock(tx, project, name);
+  if (known?.model === model) return known;
+  const at = now();
+  const row: DeploymentRow = {
+    id: known?.id ?? newId('deployment'),
+    project,
+    name,
+    model,
+    previous_model: known?.model ?? null,
+    created_at: known?.created_at ?? at,
+    updated_at: at,
   };
+  if (known) await deploymentsStore.point(tx, row.id, row);
+  else await deploymentsStore.insert(tx, row);
+  await record(deps, tx, { from, verb, name, before: known?.model ?? null, after: model });
+  return row;
+}
 
-  const baseOf = (model: ModelRow): string => model.base ?? model.id;
+const baseOf = (model: ModelRow): string => model.base ?? model.id;
 
+/** What people do with names. */
+function changes(deps: Dependencies): Pick<DeploymentsService, 'deploy' | 'rollback' | 'remove'> {
+  const { db } = deps;
   return {
-    async list(project) {
-      const rows = await deploymentsStore.list(db, project);
-      return rows.map(({ base, ...row }) => ({ row, base: base ?? row.model }));
-    },
-
     deploy: (context, { model: id, alias }) =>
       db.transaction().execute(async (tx) => {
         const project = context.projectId;
@@ -125,8 +124,9 @@ export function createDeploymentsService(deps: {
           const reason = `"${name}" is a model's id and cannot be an alias.`;
           throw new CorralError('conflict', { params: { reason } });
         }
-        const target = { project, name, model: id, verb: 'created' };
-        return { row: await point(tx, target, auditFrom(context)), base: baseOf(model) };
+        const from = auditFrom(context);
+        const target = { project, name, model: id, verb: 'created', from };
+        return { row: await point(deps, tx, target), base: baseOf(model) };
       }),
 
     rollback: (context, name) =>
@@ -140,8 +140,9 @@ export function createDeploymentsService(deps: {
         }
         const model = await findModel(tx, project, known.previous_model);
         requireParity(model);
-        const target = { project, name, model: model.id, verb: 'rolled_back' };
-        return { row: await point(tx, target, auditFrom(context)), base: baseOf(model) };
+        const from = auditFrom(context);
+        const target = { project, name, model: model.id, verb: 'rolled_back', from };
+        return { row: await point(deps, tx, target), base: baseOf(model) };
       }),
 
     remove: (context, name) =>
@@ -150,11 +151,16 @@ export function createDeploymentsService(deps: {
         if (!known) throw noDeployment(name);
         await deploymentsStore.remove(tx, known.id);
         const from = auditFrom(context);
-        await record(tx, from, { verb: 'deleted', name, before: known.model, after: null });
+        await record(deps, tx, { from, verb: 'deleted', name, before: known.model, after: null });
       }),
+  };
+}
 
+/** What the models feature does with a model's own name. */
+function ownNames(deps: Dependencies): AdapterDeployment {
+  return {
     async deployTrained(tx, { project, id }, from) {
-      await point(tx, { project, name: id, model: id, verb: 'created' }, from);
+      await point(deps, tx, { project, name: id, model: id, verb: 'created', from });
     },
 
     async withdraw(tx, { project, id }, from) {
@@ -167,9 +173,19 @@ export function createDeploymentsService(deps: {
       const own = await deploymentsStore.lock(tx, project, id);
       if (!own) return;
       await deploymentsStore.remove(tx, own.id);
-      await record(tx, from, { verb: 'deleted', name: id, before: id, after: null });
+      await record(deps, tx, { from, verb: 'deleted', name: id, before: id, after: null });
     },
+  };
+}
 
+export function createDeploymentsService(deps: Dependencies): DeploymentsService {
+  return {
+    ...changes(deps),
+    ...ownNames(deps),
+    async list(project) {
+      const rows = await deploymentsStore.list(deps.db, project);
+      return rows.map(({ base, ...row }) => ({ row, base: base ?? row.model }));
+    },
     async resolve(executor, project, name) {
       const deployment = await deploymentsStore.find(executor, project, name);
       const model = await modelsStore.find(executor, project, deployment?.model ?? name);

@@ -68,24 +68,82 @@ const adapterRow = (adapter: TrainedAdapter, base: ModelRow, now: Date): ModelRo
   created_at: now,
 });
 
-export function createModelsService(deps: {
-  db: Db;
-  audit: AuditLog;
-  engines: Pick<Engines, 'unload'>;
-  weights: WeightStore;
-  deployments: AdapterDeployment;
-  now?: () => Date;
-}): ModelsService {
-  const { db, audit, engines, weights, deployments, now = () => new Date() } = deps;
+interface Dependencies {
+  readonly db: Db;
+  readonly audit: AuditLog;
+  readonly engines: Pick<Engines, 'unload'>;
+  readonly weights: WeightStore;
+  readonly deployments: AdapterDeployment;
+  readonly now?: () => Date;
+}
 
-  const get = async (executor: Executor, project: string, id: string): Promise<ModelRow> => {
-    const row = await modelsStore.find(executor, project, id);
-    if (!row) throw notFound(id);
-    return row;
-  };
+async function getModel(executor: Executor, project: string, id: string): Promise<ModelRow> {
+  const row = await modelsStore.find(executor, project, id);
+  if (!row) throw notFound(id);
+  return row;
+}
 
+async function removeModel(deps: Dependencies, context: RequestContext, id: string): Promise<void> {
+  const { db, audit, engines, weights, deployments } = deps;
+  const from = auditFrom(context);
+  const row = await getModel(db, context.projectId, id);
+  if (row.project === null) requireOperator(context);
+  await db.transaction().execute(async (tx) => {
+    if (row.kind === 'base') await refuseWhileUsed(tx, id);
+    else await deployments.withdraw(tx, { project: context.projectId, id }, from);
+    await modelsStore.remove(tx, id);
+    await audit.append(tx, {
+      ...from,
+      action: 'model.deleted',
+      resource: { kind: 'model', id },
+      outcome: 'ok',
+      before: { sha256: row.sha256, kind: row.kind, base: row.base, job: row.job_id },
+      after: null,
+    });
+  });
+  if (row.kind === 'adapter') return; // Its files belong to the job that made them.
+  await engines.unload(id);
+  for (const path of new Set([row.path, row.serving_path])) {
+    if (path !== null && !(await modelsStore.isFileUsed(db, path))) await weights.remove(path);
+  }
+}
+
+async function registerAdapter(
+  { audit, deployments, now = () => new Date() }: Dependencies,
+  tx: Tx,
+  { adapter, from }: { adapter: TrainedAdapter; from: From },
+): Promise<void> {
+  const base = await getModel(tx, adapter.project, adapter.base);
+  const row = adapterRow(adapter, base, now());
+  await modelsStore.insert(tx, row);
+  await audit.append(tx, {
+    ...from,
+    action: 'model.registered',
+    resource: { kind: 'model', id: row.id },
+    outcome: 'ok',
+    before: null,
+    after: {
+      sha256: row.sha256,
+      bytes: row.bytes,
+      job: adapter.jobId,
+      base: base.id,
+      base_sha256: base.sha256,
+      serving_base_sha256: base.serving_sha256,
+      license: base.license,
+      parity: adapter.parity,
+    },
+  });
+  const model = { project: adapter.project, id: adapter.id };
+  if (adapter.parity.passed) await deployments.deployTrained(tx, model, from);
+}
+
+export function createModelsService(deps: Dependencies): ModelsService {
+  const { db, audit } = deps;
   return {
-    get,
+    get: getModel,
+    remove: (context, id) => removeModel(deps, context, id),
+    registerAdapter: (tx, adapter, from) => registerAdapter(deps, tx, { adapter, from }),
+
     async list(project) {
       const [rows, names] = await Promise.all([
         modelsStore.list(db, project),
@@ -94,32 +152,8 @@ export function createModelsService(deps: {
       return { rows, names };
     },
 
-    async remove(context, id) {
-      const from = auditFrom(context);
-      const row = await get(db, context.projectId, id);
-      if (row.project === null) requireOperator(context);
-      await db.transaction().execute(async (tx) => {
-        if (row.kind === 'base') await refuseWhileUsed(tx, id);
-        else await deployments.withdraw(tx, { project: context.projectId, id }, from);
-        await modelsStore.remove(tx, id);
-        await audit.append(tx, {
-          ...from,
-          action: 'model.deleted',
-          resource: { kind: 'model', id },
-          outcome: 'ok',
-          before: { sha256: row.sha256, kind: row.kind, base: row.base, job: row.job_id },
-          after: null,
-        });
-      });
-      if (row.kind === 'adapter') return; // Its files belong to the job that made them.
-      await engines.unload(id);
-      for (const path of new Set([row.path, row.serving_path])) {
-        if (path !== null && !(await modelsStore.isFileUsed(db, path))) await weights.remove(path);
-      }
-    },
-
     async recordParity(context, id, parity) {
-      const before = await get(db, context.projectId, id);
+      const before = await getModel(db, context.projectId, id);
       await db.transaction().execute(async (tx) => {
         await modelsStore.setParity(tx, id, parity);
         await audit.append(tx, {
@@ -134,38 +168,13 @@ export function createModelsService(deps: {
     },
 
     async resolveBase(executor, project, id) {
-      const row = await get(executor, project, id);
+      const row = await getModel(executor, project, id);
       if (row.kind === 'adapter') {
         const reason = `"${id}" is fine-tuned already; give its base "${row.base ?? ''}".`;
         throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
       }
       const defaults = catalogue.get(id)?.defaults ?? plainDefaults;
       return { id, trainingPath: row.path, sha256: row.sha256, defaults };
-    },
-
-    async registerAdapter(tx, adapter, from) {
-      const base = await get(tx, adapter.project, adapter.base);
-      const row = adapterRow(adapter, base, now());
-      await modelsStore.insert(tx, row);
-      await audit.append(tx, {
-        ...from,
-        action: 'model.registered',
-        resource: { kind: 'model', id: row.id },
-        outcome: 'ok',
-        before: null,
-        after: {
-          sha256: row.sha256,
-          bytes: row.bytes,
-          job: adapter.jobId,
-          base: base.id,
-          base_sha256: base.sha256,
-          serving_base_sha256: base.serving_sha256,
-          license: base.license,
-          parity: adapter.parity,
-        },
-      });
-      const model = { project: adapter.project, id: adapter.id };
-      if (adapter.parity.passed) await deployments.deployTrained(tx, model, from);
     },
   };
 }

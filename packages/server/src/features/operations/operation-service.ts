@@ -33,7 +33,7 @@ interface Running {
   readonly id: string;
   readonly project: string;
   operation: Operation;
-  readonly done: Promise<void>;
+  readonly done: PromiseWithResolvers<void>;
 }
 
 const noProgress = { done_bytes: 0, total_bytes: null, bytes_per_second: null };
@@ -44,75 +44,79 @@ const asCorralError = (error: unknown, id: string): CorralError =>
     ? error
     : new CorralError('internal_error', { params: { request_id: id }, cause: error });
 
-export function createOperationService(deps: {
-  db: Db;
-  onDefect: (error: unknown, operation: string) => void;
-  now?: () => Date;
-}): OperationService {
-  const { db, onDefect, now = () => new Date() } = deps;
+interface Dependencies {
+  readonly db: Db;
+  readonly onDefect: (error: unknown, operation: string) => void;
+  readonly now?: () => Date;
+}
+
+/** Waits for the end of the work and writes it down. Never rejects. */
+async function finish(
+  { db, onDefect, now = () => new Date() }: Dependencies,
+  entry: Running,
+  run: Promise<Record<string, unknown>>,
+): Promise<void> {
+  let end: Pick<Operation, 'status' | 'result' | 'error'>;
+  try {
+    end = { status: 'succeeded', result: await run, error: null };
+  } catch (thrown) {
+    const error = asCorralError(thrown, entry.id);
+    if (error.code === 'internal_error') onDefect(thrown, entry.id);
+    const { code, message, next } = error;
+    end = { status: 'failed', result: null, error: { code, message, next } };
+  }
+  const message = end.error?.message ?? 'Done.';
+  const progress = { ...entry.operation.progress, message };
+  entry.operation = { ...entry.operation, ...end, progress };
+  const row = { ...end, message, finished_at: now() };
+  // Kept in memory when the database is away: whoever polls still learns the end.
+  await operationStore.finish(db, entry.id, row).catch((error) => onDefect(error, entry.id));
+}
+
+const reporterOf =
+  (entry: Running): OperationReport =>
+  (message, bytes) => {
+    const counts = bytes
+      ? { done_bytes: bytes.done, total_bytes: bytes.total, bytes_per_second: bytes.rate }
+      : noProgress;
+    entry.operation = { ...entry.operation, progress: { message, ...counts } };
+  };
+
+function newEntry(project: string, kind: Operation['kind']): Running {
+  const id = newId('operation');
+  const progress = { message: 'Starting.', ...noProgress };
+  const operation: Operation = { id, kind, status: 'running', progress, result: null, error: null };
+  return { id, project, operation, done: Promise.withResolvers() };
+}
+
+export function createOperationService(deps: Dependencies): OperationService {
+  const { db, now = () => new Date() } = deps;
   const running = new Map<string, Running>();
   const stopping = new AbortController();
 
-  const finish = async (entry: Running, run: Promise<Record<string, unknown>>): Promise<void> => {
-    let end: Pick<Operation, 'status' | 'result' | 'error'>;
-    try {
-      end = { status: 'succeeded', result: await run, error: null };
-    } catch (thrown) {
-      const error = asCorralError(thrown, entry.id);
-      if (error.code === 'internal_error') onDefect(thrown, entry.id);
-      const { code, message, next } = error;
-      end = { status: 'failed', result: null, error: { code, message, next } };
-    }
-    const message = end.error?.message ?? 'Done.';
-    entry.operation = {
-      ...entry.operation,
-      ...end,
-      progress: { ...entry.operation.progress, message },
-    };
-    const row = { ...end, message, finished_at: now() };
-    // Kept in memory when the database is away: whoever polls still learns the end.
-    await operationStore.finish(db, entry.id, row).catch((error) => onDefect(error, entry.id));
-  };
-
   const begin = async (context: RequestContext, work: OperationWork): Promise<Operation> => {
-    const key = `${context.projectId} ${work.kind} ${work.key}`;
+    const { kind } = work;
+    const project = context.projectId;
+    const key = `${project} ${kind} ${work.key}`;
     const joined = running.get(key);
     if (joined) return joined.operation;
-    const id = newId('operation');
-    const progress = { message: 'Starting.', ...noProgress };
-    const { kind } = work;
-    const operation: Operation = {
-      id,
-      kind,
-      status: 'running',
-      progress,
-      result: null,
-      error: null,
-    };
     // Taken before the first await, so that two requests at once cannot both start it.
-    const gate = Promise.withResolvers<void>();
-    const project = context.projectId;
-    const entry: Running = { id, project, operation, done: gate.promise };
+    const entry = newEntry(project, kind);
     running.set(key, entry);
+    const leave = (): void => {
+      running.delete(key);
+      entry.done.resolve();
+    };
     try {
-      const row = { id, project, kind, message: 'Starting.', created_at: now() };
+      const row = { id: entry.id, project, kind, message: 'Starting.', created_at: now() };
       await operationStore.insert(db, row);
     } catch (error) {
-      running.delete(key);
-      gate.resolve();
+      leave();
       throw error;
     }
-    const report: OperationReport = (message, bytes) => {
-      const counts = bytes
-        ? { done_bytes: bytes.done, total_bytes: bytes.total, bytes_per_second: bytes.rate }
-        : noProgress;
-      entry.operation = { ...entry.operation, progress: { message, ...counts } };
-    };
-    void finish(entry, work.run(report, stopping.signal)).then(() => {
-      running.delete(key);
-      gate.resolve();
-    });
-    return operation;
+    const started = entry.operation;
+    void finish(deps, entry, work.run(reporterOf(entry), stopping.signal)).then(leave);
+    return started;
   };
 
   return {
@@ -129,7 +133,7 @@ export function createOperationService(deps: {
     recover: () => operationStore.failRunning(db, now()),
     async close() {
       stopping.abort();
-      await Promise.all([...running.values()].map((entry) => entry.done));
+      await Promise.all([...running.values()].map(({ done }) => done.promise));
     },
   };
 }
