@@ -37,7 +37,6 @@ export interface TextTokenizer {
   readonly eosToken: string;
   /** Jinja source, or null when the model brings none. */
   readonly chatTemplate: string | null;
-  readonly vocabularySize: number;
   encode(text: string, options: EncodeOptions): number[];
   /** The ids with BOS before them when the tokenizer asks for it and it is not there yet. */
   withBos(ids: readonly number[]): number[];
@@ -100,12 +99,19 @@ function readAddedTokens(json: JsonObject): AddedToken[] {
 
 const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
-/** Matches any control token, the longest first; null when there is none. */
-function controlPattern(tokens: readonly AddedToken[]): RegExp | null {
-  if (tokens.length === 0) return null;
+/** The control tokens of a vocabulary, to be looked up and to be found in text (the longest first). */
+function indexControls(tokens: readonly AddedToken[]) {
   const contents = tokens.map(({ content }) => content).filter((content) => content !== '');
-  contents.sort((a, b) => b.length - a.length);
-  return new RegExp(contents.map(escapeRegExp).join('|'), 'g');
+  const source = contents
+    .toSorted((a, b) => b.length - a.length)
+    .map(escapeRegExp)
+    .join('|');
+  return {
+    byContent: new Map(tokens.map((token) => [token.content, token])),
+    byId: new Map(tokens.map((token) => [token.id, token])),
+    first: source === '' ? null : new RegExp(source),
+    all: source === '' ? null : new RegExp(source, 'g'),
+  };
 }
 
 /** Whether `config` or, in its absence, the post-processor of tokenizer.json puts BOS first. */
@@ -124,29 +130,27 @@ function build(json: JsonObject, config: JsonObject) {
   const { json: bare, prefixes } = withoutPrefix(json);
   const plain = plainTextTokenizer({ tokenizerJson: bare, tokenizerConfig: config });
   return {
-    controls: readAddedTokens(json).filter(({ special }) => special),
+    controls: indexControls(readAddedTokens(json).filter(({ special }) => special)),
     prefixes,
     /** Knows no control tokens, so no text can reach them. */
     inner: new HuggingFaceTokenizer(plain.tokenizerJson, config),
   };
 }
 
+type Parts = ReturnType<typeof build>;
+
 const decodeOptions = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
 
-/** Control tokens by their text, what lies between them by `decode`. */
-function decodeRuns(
-  ids: readonly number[],
-  controls: ReadonlyMap<number, AddedToken>,
-  decode: (run: number[]) => string,
-): string {
+/** Control tokens by their text, what lies between them by the tokenizer. */
+function decode({ inner, controls }: Parts, ids: readonly number[]): string {
   let text = '';
   let run: number[] = [];
   const flush = (): void => {
-    if (run.length > 0) text += decode(run);
+    if (run.length > 0) text += inner.decode(run, decodeOptions);
     run = [];
   };
   for (const id of ids) {
-    const control = controls.get(id);
+    const control = controls.byId.get(id);
     if (control) {
       flush();
       text += control.content;
@@ -158,80 +162,85 @@ function decodeRuns(
   return text;
 }
 
-/** A tokenizer from Hugging Face's two JSON objects. Throws CorralError `model_unsupported`. */
-export function createTokenizer(files: TokenizerFiles, path: string): TextTokenizer {
-  const { tokenizerJson, tokenizerConfig: config } = files;
-  let built: ReturnType<typeof build>;
-  try {
-    built = build(tokenizerJson, config);
-  } catch (error) {
-    const reason = `its tokenizer cannot be read (${error instanceof Error ? error.message : String(error)})`;
-    throw new CorralError('model_unsupported', { params: { path, reason }, cause: error });
-  }
-  const { controls, prefixes, inner } = built;
-  const byContent = new Map(controls.map((token) => [token.content, token]));
-  const byId = new Map(controls.map((token) => [token.id, token]));
-  const idOf = (token: string) => byContent.get(token)?.id ?? inner.token_to_id(token);
-  const pattern = controlPattern(controls);
-  const bosToken = tokenText(config['bos_token']);
-  const eosToken = tokenText(config['eos_token']);
-  const bosId = bosToken === '' ? undefined : idOf(bosToken);
-  const eosId = eosToken === '' ? undefined : idOf(eosToken);
-  const addsBos = wantsBos(config, tokenizerJson, bosToken);
-  const template = config['chat_template'];
+type PlainEncoder = (text: string, prefix: boolean) => number[];
 
-  const plainIds = (text: string, prefix: boolean): number[] => {
+/** Ids of text in which nothing is a control token. */
+function createPlainEncoder({ inner, prefixes, controls }: Parts): PlainEncoder {
+  const encode: PlainEncoder = (text, prefix) => {
     if (text === '') return [];
     const { ids } = inner.encode(prefix && prefixes ? ` ${text}` : text, {
       add_special_tokens: false,
     });
-    const at = ids.findIndex((id: number) => byId.has(id));
-    return at < 0 ? ids : breakControl(text, prefix, ids);
+    return ids.some((id: number) => controls.byId.has(id)) ? cut(text, prefix, ids) : ids;
   };
-  // A vocabulary whose merges can spell a control token: the text is cut inside it.
-  const breakControl = (text: string, prefix: boolean, ids: readonly number[]): number[] => {
-    const found = pattern && text.search(pattern);
-    const cut = found === null || found < 0 ? Math.max(1, text.length >> 1) : found + 1;
-    if (cut >= text.length) return ids.filter((id) => !byId.has(id));
-    return [...plainIds(text.slice(0, cut), prefix), ...plainIds(text.slice(cut), false)];
+  // A vocabulary whose merges can spell a control token: the text is cut inside it, as the engine does.
+  const cut = (text: string, prefix: boolean, ids: readonly number[]): number[] => {
+    const found = controls.first === null ? -1 : text.search(controls.first);
+    const place = found < 0 ? Math.max(1, text.length >> 1) : found + 1;
+    if (place >= text.length) return ids.filter((id) => !controls.byId.has(id));
+    return [...encode(text.slice(0, place), prefix), ...encode(text.slice(place), false)];
   };
-  const encode = (text: string, { special, first }: EncodeOptions): number[] => {
-    if (!special || !pattern) return plainIds(text, first);
+  return encode;
+}
+
+/** Ids of text in which control tokens are found. */
+function createTemplateEncoder({ controls }: Parts, plain: PlainEncoder): PlainEncoder {
+  return (text, first) => {
     const ids: number[] = [];
     let start = 0;
     let prefix = first;
     let strip = false;
-    for (const match of text.matchAll(pattern)) {
-      const token = byContent.get(match[0]);
-      let section = text.slice(start, match.index);
-      if (strip) section = section.trimStart();
-      if (token?.lstrip) section = section.trimEnd();
-      for (const id of plainIds(section, prefix)) ids.push(id);
+    const add = (section: string, token: AddedToken | undefined): void => {
+      const begun = strip ? section.trimStart() : section;
+      for (const id of plain(token?.lstrip ? begun.trimEnd() : begun, prefix)) ids.push(id);
       if (token) ids.push(token.id);
+    };
+    for (const match of controls.all === null ? [] : text.matchAll(controls.all)) {
+      const token = controls.byContent.get(match[0]);
+      add(text.slice(start, match.index), token);
       start = match.index + match[0].length;
       prefix = true;
       strip = token?.rstrip ?? false;
     }
-    const rest = text.slice(start);
-    for (const id of plainIds(strip ? rest.trimStart() : rest, prefix)) ids.push(id);
+    add(text.slice(start), undefined);
     return ids;
   };
+}
+
+/** A tokenizer from Hugging Face's two JSON objects. Throws CorralError `model_unsupported`. */
+export function createTokenizer(files: TokenizerFiles, path: string): TextTokenizer {
+  const { tokenizerJson, tokenizerConfig: config } = files;
+  let parts: Parts;
+  try {
+    parts = build(tokenizerJson, config);
+  } catch (error) {
+    const reason = `its tokenizer cannot be read (${error instanceof Error ? error.message : String(error)})`;
+    throw new CorralError('model_unsupported', { params: { path, reason }, cause: error });
+  }
+  const { controls, inner } = parts;
+  const idOf = (token: string) =>
+    token === '' ? undefined : (controls.byContent.get(token)?.id ?? inner.token_to_id(token));
+  const bosToken = tokenText(config['bos_token']);
+  const eosToken = tokenText(config['eos_token']);
+  const bosId = idOf(bosToken);
+  const addsBos = wantsBos(config, tokenizerJson, bosToken);
+  const template = config['chat_template'];
+  const plain = createPlainEncoder(parts);
+  const withControls = createTemplateEncoder(parts, plain);
   return {
     bosId: bosId ?? null,
-    eosId: eosId ?? null,
+    eosId: idOf(eosToken) ?? null,
     bosToken,
     eosToken,
     chatTemplate: typeof template === 'string' && template !== '' ? template : null,
-    vocabularySize: Math.max(inner.get_vocab().size, ...controls.map(({ id }) => id + 1)),
-    encode,
+    encode: (text, { special, first }) => (special ? withControls : plain)(text, first),
     withBos: (ids) =>
       addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId, ...ids] : [...ids],
-    decode: (ids) => decodeRuns(ids, byId, (run) => inner.decode(run, decodeOptions)),
-    isControl: (id) => byId.has(id),
+    decode: (ids) => decode(parts, ids),
+    isControl: (id) => controls.byId.has(id),
     idOf,
     endOfFirstControl: (text) => {
-      if (!pattern) return -1;
-      const match = new RegExp(pattern.source).exec(text);
+      const match = controls.first?.exec(text);
       return match ? match.index + match[0].length : -1;
     },
   };

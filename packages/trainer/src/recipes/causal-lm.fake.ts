@@ -41,68 +41,85 @@ export interface FakeModelOptions {
   readonly onBatch?: (parameters: readonly Parameter[]) => void;
 }
 
+interface Bigram {
+  readonly V: number;
+  readonly a: Parameter;
+  readonly b: Parameter;
+  readonly base: Float32Array;
+}
+
 /** logits(next | token) = base[token] + B · A[:, token]; A is [r, V], B is [V, r] and starts at 0. */
+function logitsOf({ V, a, b, base }: Bigram, token: number): Float32Array {
+  const logits = base.slice(token * V, (token + 1) * V);
+  for (let next = 0; next < V; next += 1) {
+    for (let r = 0; r < rank; r += 1) {
+      logits[next] =
+        (logits[next] ?? 0) + (b.data[next * rank + r] ?? 0) * (a.data[r * V + token] ?? 0);
+    }
+  }
+  return logits;
+}
+
+function softmax(logits: Float32Array) {
+  const max = logits.reduce((best, value) => Math.max(best, value), -Infinity);
+  const exponentials = logits.map((value) => Math.exp(value - max));
+  const sum = exponentials.reduce((total, value) => total + value, 0);
+  return { probabilities: exponentials.map((value) => value / sum), logSum: max + Math.log(sum) };
+}
+
+/** Adds the gradients of A and B from that of the logits. */
+function backward({ V, a, b }: Bigram, token: number, gradient: Float32Array): void {
+  for (let next = 0; next < V; next += 1) {
+    const g = gradient[next] ?? 0;
+    for (let r = 0; r < rank; r += 1) {
+      const bAt = next * rank + r;
+      const aAt = r * V + token;
+      b.grad[bAt] = (b.grad[bAt] ?? 0) + g * (a.data[aAt] ?? 0);
+      a.grad[aAt] = (a.grad[aAt] ?? 0) + g * (b.data[bAt] ?? 0);
+    }
+  }
+}
+
+/** `lossScale` null only measures. */
+function pass(bigram: Bigram, batch: PackedBatch, lossScale: number | null): BatchResult {
+  const result = { lossSum: 0, weightSum: 0, correct: 0, scored: 0, tokens: 0 };
+  batch.segments.forEach((segment, at) => {
+    if (segment >= 0) result.tokens += 1;
+    const weight = batch.weights[at] ?? 0;
+    if (weight === 0) return;
+    const [token, target] = [batch.tokens[at] ?? 0, batch.targets[at] ?? 0];
+    const logits = logitsOf(bigram, token);
+    const { probabilities, logSum } = softmax(logits);
+    result.lossSum += weight * (logSum - (logits[target] ?? 0));
+    result.weightSum += weight;
+    result.scored += 1;
+    if (logits.indexOf(Math.max(...logits)) === target) result.correct += 1;
+    if (lossScale === null) return;
+    probabilities[target] = (probabilities[target] ?? 0) - 1;
+    backward(
+      bigram,
+      token,
+      probabilities.map((value) => value * weight * lossScale),
+    );
+  });
+  return result;
+}
+
 export function createFakeModel({ vocabularySize: V, seed, onBatch }: FakeModelOptions): CausalLm {
   const unit = (i: number, salt: number): number => draw(seed, salt, i) / 2 ** 31 - 1;
   const layer = 'base_model.model.model.layers.0.self_attn.q_proj';
   const a = parameter(`${layer}.lora_A.weight`, [rank, V], (i) => unit(i, 1) * 0.5);
   const b = parameter(`${layer}.lora_B.weight`, [V, rank], () => 0);
   const base = Float32Array.from({ length: V * V }, (_, i) => unit(i, 2));
+  const bigram = { V, a, b, base };
   let closed = false;
-
-  const logitsOf = (token: number): Float32Array => {
-    const logits = base.slice(token * V, (token + 1) * V);
-    for (let next = 0; next < V; next += 1) {
-      for (let r = 0; r < rank; r += 1) {
-        logits[next] =
-          (logits[next] ?? 0) + (b.data[next * rank + r] ?? 0) * (a.data[r * V + token] ?? 0);
-      }
-    }
-    return logits;
-  };
-  const softmax = (logits: Float32Array) => {
-    const max = logits.reduce((best, value) => Math.max(best, value), -Infinity);
-    const exponentials = logits.map((value) => Math.exp(value - max));
-    const sum = exponentials.reduce((total, value) => total + value, 0);
-    return { probabilities: exponentials.map((value) => value / sum), logSum: max + Math.log(sum) };
-  };
-  const backward = (token: number, gradient: Float32Array): void => {
-    for (let next = 0; next < V; next += 1) {
-      const g = gradient[next] ?? 0;
-      for (let r = 0; r < rank; r += 1) {
-        const bAt = next * rank + r;
-        const aAt = r * V + token;
-        b.grad[bAt] = (b.grad[bAt] ?? 0) + g * (a.data[aAt] ?? 0);
-        a.grad[aAt] = (a.grad[aAt] ?? 0) + g * (b.data[bAt] ?? 0);
-      }
-    }
-  };
-  const pass = (batch: PackedBatch, lossScale: number | null): BatchResult => {
-    if (closed) throw new CorralError('closed', { params: { what: 'model' } });
-    const result = { lossSum: 0, weightSum: 0, correct: 0, scored: 0, tokens: 0 };
-    batch.segments.forEach((segment, at) => {
-      if (segment >= 0) result.tokens += 1;
-      const weight = batch.weights[at] ?? 0;
-      if (weight === 0) return;
-      const [token, target] = [batch.tokens[at] ?? 0, batch.targets[at] ?? 0];
-      const logits = logitsOf(token);
-      const { probabilities, logSum } = softmax(logits);
-      result.lossSum += weight * (logSum - (logits[target] ?? 0));
-      result.weightSum += weight;
-      result.scored += 1;
-      if (logits.indexOf(Math.max(...logits)) === target) result.correct += 1;
-      if (lossScale === null) return;
-      probabilities[target] = (probabilities[target] ?? 0) - 1;
-      backward(
-        token,
-        probabilities.map((value) => value * weight * lossScale),
-      );
-    });
-    return result;
-  };
   const close = (): Promise<void> => {
     closed = true;
     return Promise.resolve();
+  };
+  const run = (batch: PackedBatch, lossScale: number | null): Promise<BatchResult> => {
+    if (closed) throw new CorralError('closed', { params: { what: 'model' } });
+    return Promise.resolve(pass(bigram, batch, lossScale));
   };
   return {
     config: fakeModelConfig(V),
@@ -110,11 +127,11 @@ export function createFakeModel({ vocabularySize: V, seed, onBatch }: FakeModelO
     baseParameterCount: V * V,
     forwardBackward: async (batch, { lossScale }) => {
       onBatch?.([a, b]);
-      return Promise.resolve(pass(batch, lossScale));
+      return run(batch, lossScale);
     },
-    evaluate: (batch) => Promise.resolve(pass(batch, null)),
+    evaluate: (batch) => run(batch, null),
     nextTokenLogits: (tokens, from) =>
-      Promise.resolve([...tokens.subarray(from)].map((token) => logitsOf(token))),
+      Promise.resolve([...tokens.subarray(from)].map((token) => logitsOf(bigram, token))),
     close,
     [Symbol.asyncDispose]: close,
   };

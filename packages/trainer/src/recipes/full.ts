@@ -6,7 +6,6 @@ import { basename } from 'node:path';
 import { readTokenizerFiles } from '../data/open-tokenizer.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
-import { learningRateAt } from '../optim/schedules.ts';
 import { saveModel } from '../output/full-model.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
@@ -19,7 +18,7 @@ import { accumulateGradients, requireSane } from './train-step.ts';
 export async function trainFull(run: Run): Promise<void> {
   const startedAt = performance.now();
   const { config } = run;
-  const { schedule, learning_rate, warmup_ratio, weight_decay, max_grad_norm } = config.train;
+  const { weight_decay, max_grad_norm } = config.train;
 
   // Load
   const data = await loadData(run);
@@ -49,27 +48,11 @@ export async function trainFull(run: Run): Promise<void> {
     const { step } = session.state;
     if (step >= plan.totalSteps || session.stopsEarly) break;
     const began = performance.now();
-    const learningRate = learningRateAt(step, {
-      schedule,
-      learningRate: learning_rate,
-      totalSteps: plan.totalSteps,
-      warmupRatio: warmup_ratio,
-    });
-    const microBatches = plan.microBatches(step);
-    const result = await accumulateGradients(
-      model,
-      { store: data.train, microBatches },
-      { layout: layoutOf(run), step },
-    );
+    const { learningRate } = session;
+    const inputs = { store: data.train, microBatches: plan.microBatches(step) };
+    const result = await accumulateGradients(model, inputs, { layout: layoutOf(run), step });
     const gradNorm = clipGradients(model.parameters, max_grad_norm);
-    requireSane(
-      { loss: result.loss, gradNorm },
-      {
-        step: step + 1,
-        rows: microBatches.flat().map((index) => data.train.rowOf(index)),
-        vocabularySize: model.config.vocab_size,
-      },
-    );
+    requireSane({ loss: result.loss, gradNorm }, { ...inputs, model, step });
     optimizer.step(learningRate);
     const seconds = (performance.now() - began) / 1000;
     session.record({ result, learningRate, gradNorm, seconds });

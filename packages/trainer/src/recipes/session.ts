@@ -11,6 +11,7 @@ import {
 import { type StepPlan, planSteps } from '../data/data-set.ts';
 import type { CausalLm } from '../models/causal-lm.ts';
 import type { AdamW } from '../optim/adamw.ts';
+import { learningRateAt } from '../optim/schedules.ts';
 import { rewindEvents } from '../output/event-log.ts';
 import type { RunData } from './load-data.ts';
 import { type Run, RunPaused } from './run.ts';
@@ -105,6 +106,17 @@ export class TrainingSession {
 
   get state(): RunState {
     return this.current;
+  }
+
+  /** Of the step that comes next. */
+  get learningRate(): number {
+    const { schedule, learning_rate, warmup_ratio } = this.run.config.train;
+    return learningRateAt(this.current.step, {
+      schedule,
+      learningRate: learning_rate,
+      totalSteps: this.plan.totalSteps,
+      warmupRatio: warmup_ratio,
+    });
   }
 
   /** Validations without a better loss have reached `early_stopping`. */

@@ -8,7 +8,7 @@ import { createFakeModel } from './causal-lm.fake.ts';
 import { runTraining } from './run-training.ts';
 
 /** Byte-level tokenizer: 256 bytes, 5 merges, 3 control tokens. */
-export const toyVocabularySize = 264;
+const toyVocabularySize = 264;
 
 /** A Llama of a few thousand parameters. */
 const toyModelConfig = {

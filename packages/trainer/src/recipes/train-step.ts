@@ -38,10 +38,17 @@ function summarise(results: readonly BatchResult[]): StepResult {
   };
 }
 
+/** The examples of one optimiser step. */
+export interface StepInputs {
+  readonly store: ExampleStore;
+  /** Indices into the store. */
+  readonly microBatches: readonly (readonly number[])[];
+}
+
 /** Adds the gradient of one step's mean loss to the model's parameters. */
 export async function accumulateGradients(
   model: CausalLm,
-  { store, microBatches }: { store: ExampleStore; microBatches: readonly (readonly number[])[] },
+  { store, microBatches }: StepInputs,
   { layout, step }: { layout: Layout; step: number },
 ): Promise<StepResult> {
   const lossScale = 1 / totalWeight(store, microBatches.flat());
@@ -77,9 +84,9 @@ const divergedFactor = 4;
 /** Stops a run whose numbers are lost. Throws CorralError `training_diverged` with step and rows. */
 export function requireSane(
   { loss, gradNorm }: { loss: number; gradNorm: number },
-  { step, rows, vocabularySize }: { step: number; rows: readonly number[]; vocabularySize: number },
+  { model, store, microBatches, step }: StepInputs & { model: CausalLm; step: number },
 ): void {
-  const limit = divergedFactor * Math.log(vocabularySize);
+  const limit = divergedFactor * Math.log(model.config.vocab_size);
   const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);
   if (finite && loss <= limit) return;
   const reason = finite
@@ -87,9 +94,15 @@ export function requireSane(
     : Number.isFinite(loss)
       ? 'the gradient is not finite'
       : 'the loss is not finite';
+  const rows = microBatches.flat().map((index) => store.rowOf(index));
   const shown = rows.slice(0, 20).join(', ') + (rows.length > 20 ? ', …' : '');
   throw new CorralError('training_diverged', {
-    params: { step, reason, rows: shown },
-    details: { step, rows: rows.slice(0, 100), loss: String(loss), grad_norm: String(gradNorm) },
+    params: { step: step + 1, reason, rows: shown },
+    details: {
+      step: step + 1,
+      rows: rows.slice(0, 100),
+      loss: String(loss),
+      grad_norm: String(gradNorm),
+    },
   });
 }
