@@ -7,8 +7,8 @@ import { createProgress, type Progress } from '../progress.ts';
 export interface Narrator {
   /** Starts a stage: its title, and its clock. */
   stage(title: string): void;
-  /** Something succeeded. */
-  done(text: string): void;
+  /** Something succeeded, in the given seconds or in those since the last booking. */
+  done(text: string, seconds?: number): void;
   /** Something to know, under what was done. */
   note(text: string): void;
   /** Something that did not go as wished. */
@@ -51,8 +51,8 @@ export function createNarrator(
       booked = now();
       write(`\n${cyan(bold(String(stages)))}  ${bold(title)}\n`);
     },
-    done(text) {
-      line(green('✓'), `${text}  ${dim(formatSeconds((now() - booked) / 1000))}`);
+    done(text, took = (now() - booked) / 1000) {
+      line(green('✓'), `${text}  ${dim(formatSeconds(took))}`);
     },
     note: (text) => line(' ', dim(text)),
     warn: (text) => line(yellow('!'), text),

@@ -20,6 +20,10 @@ export async function startStage(
   { keep }: { readonly keep: boolean },
 ): Promise<QuickstartServer> {
   narrator.stage('Start');
+  const installed = Number(context.env['CORRAL_INSTALL_MS'] ?? 0) / 1000;
+  if (installed >= 1) {
+    narrator.done(`installed, with a Node ${process.versions.node} of its own`, installed);
+  }
   const running = await runningServer(context);
   if (running !== null) {
     narrator.done(`the server at ${running.base_url} is used as it is`);
