@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, openSync, closeSync, readFileSync, readlinkSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -46,6 +46,7 @@ const userName = 'corral';
 const databaseName = 'corral';
 /** sockaddr_un holds 107 bytes and a zero; the file is called `.s.PGSQL.5432`. */
 const maxSocketFolderBytes = 107 - '/.s.PGSQL.5432'.length;
+const socketFolderPrefix = '/tmp/corral-pg-';
 const startSeconds = 60;
 const watchMilliseconds = 1000;
 
@@ -58,23 +59,28 @@ interface Instance {
 }
 
 /**
- * Starts (creating it the first time) or re-attaches to the Postgres of `folder`, and starts it again when
+ * Starts (creating it the first time) or re-attaches to the Postgres of the folder `place`, and starts it again when
  * it dies; `onDeath` hears of it.
  */
 export async function startEmbeddedPostgres(
-  folder: string,
+  place: string,
   onDeath: (error: Error) => void = () => undefined,
 ): Promise<EmbeddedPostgres> {
   const user = runtimeUser();
-  if (user !== null && process.platform !== 'linux' && !canTraverse(folder, user))
-    throw embeddedUnavailable(`the user ${user.name} cannot reach ${folder}; do not run as root`);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (user !== null && process.platform !== 'linux' && !canTraverse(place, user))
+    throw embeddedUnavailable(`the user ${user.name} cannot reach ${place}; do not run as root`);
+  await mkdir(place, { recursive: true, mode: 0o700 });
+  // Without links: the system names a process's working directory so, and by that we know our own. A
+  // second Postgres on data that one still uses would destroy them.
+  const folder = await realpath(place);
   const data = join(folder, 'data');
   const runtime = await prepareRuntime(user, { own: join(folder, 'runtime') });
   const password = await passwordOf(folder);
   const instance: Instance = { folder, data, user, runtime, password };
   const running = await attach(instance);
   if (running !== null) return supervise(instance, running, { attached: true, onDeath });
+  // What one that was killed has left.
+  await removeSocketFolder(readPidFile(data)?.socketFolder ?? '');
   if (!existsSync(join(data, 'PG_VERSION'))) await createData(instance);
   const launched = await launch(instance, await socketFolderFor(instance));
   return supervise(instance, launched, { attached: false, onDeath });
@@ -106,9 +112,13 @@ async function socketFolderFor({ folder, user }: Instance): Promise<string> {
     return inside;
   }
   // A long home, or one the unprivileged user cannot enter. A random name, so that nobody can sit on it.
-  const made = await mkdtemp('/tmp/corral-');
+  const made = await mkdtemp(socketFolderPrefix);
   if (user !== null) await chown(made, user.uid, user.gid);
   return made;
+}
+
+async function removeSocketFolder(folder: string): Promise<void> {
+  if (folder.startsWith(socketFolderPrefix)) await rm(folder, { recursive: true, force: true });
 }
 
 async function createData(instance: Instance): Promise<void> {
@@ -116,7 +126,7 @@ async function createData(instance: Instance): Promise<void> {
   // What a creation cut short has left; initdb wants an empty folder.
   await rm(data, { recursive: true, force: true });
   await mkdir(data, { mode: 0o700 });
-  const secret = await mkdtemp('/tmp/corral-');
+  const secret = await mkdtemp('/tmp/corral-initdb-');
   try {
     const passwordFile = join(secret, 'password');
     await writeFile(passwordFile, password, { mode: 0o600 });
@@ -350,8 +360,7 @@ function supervise(
     clearInterval(watch);
     await restarting;
     await stopProcess(pid, instance.data);
-    if (connection.host.startsWith('/tmp/corral-'))
-      await rm(connection.host, { recursive: true, force: true });
+    await removeSocketFolder(connection.host);
   };
   return {
     connection,
