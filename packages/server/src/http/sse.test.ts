@@ -81,6 +81,34 @@ describe('server-sent events', () => {
     expect(await finished.promise).toBe(true);
   });
 
+  it('forgets a stream whose client left before it was opened', async () => {
+    const streams = new SseStreams();
+    const opened = Promise.withResolvers<SseStream>();
+    const app = Fastify();
+    app.get('/', (_request, reply) => {
+      reply.raw.once('close', () => opened.resolve(streams.open(reply)));
+      reply.raw.socket?.destroy();
+    });
+    await app.listen({ port: 0 });
+    closers.push(() => app.close());
+    await expect(request((app.server.address() as AddressInfo).port)).rejects.toThrow();
+    const stream = await opened.promise;
+    expect([stream.closed, stream.signal.aborted, streams.size]).toEqual([true, true, 0]);
+    await streams.closeAll();
+  });
+
+  it('does not wait at a shutdown for a client that has stopped reading', async () => {
+    const { port, streams } = await serve(async (stream) => {
+      while (!stream.closed) await stream.send('x'.repeat(100_000));
+    });
+    const response = await request(port);
+    response.on('error', () => undefined);
+    response.pause();
+    await sleep(300);
+    await streams.closeAll();
+    expect(streams.size).toBe(0);
+  });
+
   it('says that the server is shutting down, to open streams and to late ones', async () => {
     const { port, streams } = await serve(async (stream) => {
       await stream.send({ a: 1 });

@@ -20,10 +20,19 @@ export interface SseStream {
 
 /** Bytes a client may be behind before its sender waits. */
 const maxBufferedBytes = 256 * 1024;
+/** For a client that has stopped reading to take the last words of a server that shuts down. */
+const lastWordsMilliseconds = 2000;
+
+interface OpenStream {
+  readonly stop: (error: CorralError) => void;
+  /** Cuts the connection. */
+  readonly cut: () => void;
+  readonly ended: Promise<void>;
+}
 
 /** All open streams of a server, so that a shutdown can end them with a word. */
 export class SseStreams {
-  readonly #open = new Set<{ stop: (error: CorralError) => void; ended: Promise<void> }>();
+  readonly #open = new Set<OpenStream>();
   #stopped = false;
 
   get size(): number {
@@ -44,7 +53,8 @@ export class SseStreams {
       'x-accel-buffering': 'no',
       'x-request-id': request.id,
     });
-    const entry = {
+    const entry: OpenStream = {
+      cut: () => void raw.destroy(),
       stop: (error: CorralError) => {
         left.abort(error);
         void stream.fail(error);
@@ -59,6 +69,8 @@ export class SseStreams {
     };
     raw.once('close', leave);
     raw.once('error', leave);
+    // A client that left before its first event has had its `close`; another does not come.
+    if (raw.destroyed) leave();
 
     const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
     const write = async (text: string): Promise<void> => {
@@ -94,12 +106,19 @@ export class SseStreams {
     return stream;
   }
 
-  /** Ends every stream with an error event and waits until the sockets have taken it. Idempotent. */
+  /**
+   * Ends every stream with an error event and waits until the sockets have taken it; those whose clients
+   * do not read are cut. Idempotent.
+   */
   async closeAll(): Promise<void> {
     this.#stopped = true;
     const open = [...this.#open];
     for (const { stop } of open) stop(shuttingDown());
+    const late = setTimeout(() => {
+      for (const { cut } of open) cut();
+    }, lastWordsMilliseconds);
     await Promise.all(open.map(({ ended }) => ended));
+    clearTimeout(late);
   }
 }
 
