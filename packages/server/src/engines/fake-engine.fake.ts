@@ -10,6 +10,7 @@ import { copyFileSync } from 'node:fs';
 import type {
   EngineMessage,
   EngineRequest,
+  FinishReason,
   GenerationEvent,
   Prompt,
   ScoreResult,
@@ -44,159 +45,161 @@ function answerTo(prompt: Prompt): { pieces: string[]; pauseMs: number } {
   return { pieces: ['I do not know: ', asked], pauseMs: 0 };
 }
 
-interface Running {
-  timer: NodeJS.Timeout | null;
-  finish(reason: 'cancelled'): void;
+type Send = (message: EngineMessage) => void;
+type Of<K extends EngineRequest['type']> = Extract<EngineRequest, { type: K }>;
+
+const fail = (send: Send, id: string, reason: string): void =>
+  send({ type: 'error', id, error: { code: 'engine_failed', params: { reason } } });
+
+/** One answer on its way: a piece a step. */
+class Generation {
+  readonly #request: Of<'generate'>;
+  readonly #pieces: readonly string[];
+  readonly #pauseMs: number;
+  readonly #emit: (event: GenerationEvent) => void;
+  #timer: NodeJS.Timeout;
+  #at = 0;
+  #text = '';
+
+  constructor(request: Of<'generate'>, emit: (event: GenerationEvent) => void) {
+    const { pieces, pauseMs } = answerTo(request.prompt);
+    const adapter = request.adapter_id;
+    this.#request = request;
+    this.#pieces = adapter ? [`[${adapter.slice(0, 4)}] `, ...pieces] : pieces;
+    this.#pauseMs = pauseMs;
+    this.#emit = emit;
+    this.#timer = setTimeout(() => this.#step(), pauseMs);
+  }
+
+  end(reason: FinishReason, piece = ''): void {
+    clearTimeout(this.#timer);
+    const prompt_tokens = encode(renderText(this.#request.prompt)).length;
+    const finish = { reason, prompt_tokens, completion_tokens: this.#at, cached_tokens: 0 };
+    this.#emit({ id: this.#request.id, text: piece, tokens: [], finish });
+  }
+
+  #step(): void {
+    const { id, max_tokens: maxTokens, stop } = this.#request;
+    if (this.#at >= this.#pieces.length || this.#at >= maxTokens) {
+      this.end(this.#at >= this.#pieces.length ? 'stop' : 'length');
+      return;
+    }
+    const piece = this.#pieces[this.#at++] ?? '';
+    const whole = this.#text + piece;
+    const cuts = stop.map((word) => whole.indexOf(word)).filter((at) => at >= 0);
+    if (cuts.length > 0) {
+      this.end('stop', whole.slice(this.#text.length, Math.max(...cuts, this.#text.length)));
+      return;
+    }
+    this.#text = whole;
+    this.#emit({ id, text: piece, tokens: [this.#at], ...this.#logprobs(piece) });
+    this.#timer = setTimeout(() => this.#step(), this.#pauseMs);
+  }
+
+  #logprobs(piece: string): Pick<GenerationEvent, 'logprobs'> {
+    const count = this.#request.top_logprobs;
+    if (count === null) return {};
+    const one = { token: this.#at, text: piece, bytes: [...Buffer.from(piece)], logprob: -0.1 };
+    return { logprobs: [{ ...one, top: Array.from({ length: count }, () => one) }] };
+  }
 }
 
-function serve(send: (message: EngineMessage) => void): (request: EngineRequest) => void {
-  const running = new Map<string, Running>();
+/** The fake agrees with whatever is forced; a forced 999 makes it think of 1. */
+const score = (request: Of<'score'>): ScoreResult => ({
+  prompt_tokens: encode(renderText(request.prompt)),
+  positions: request.forced_tokens.map((token, i) => {
+    const argmax = token === 999 ? 1 : token;
+    const wanted = request.wanted[i] ?? [];
+    return {
+      argmax,
+      top_logprobs: [[argmax, Math.log(0.9)]],
+      wanted_logprobs: wanted.map((one) => Math.log(one === argmax ? 0.9 : 0.01)),
+    };
+  }),
+});
+
+/** Prompts that are orders to the process itself. True: nothing is left to generate. */
+function obey({ prompt, id }: Of<'generate'>, send: Send): boolean {
+  const asked = prompt.kind === 'messages' ? prompt.messages.at(-1)?.content : '';
+  if (asked === 'crash') process.kill(process.pid, 'SIGKILL');
+  if (asked === 'freeze') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (asked === 'fail') fail(send, id, 'as asked');
+  return asked === 'crash' || asked === 'fail';
+}
+
+function refuseTooLong({ id, prompt, max_tokens }: Of<'generate'>, send: Send): boolean {
+  const prompt_tokens = encode(renderText(prompt)).length;
+  if (prompt_tokens + Math.max(max_tokens, 1) <= contextTokens) return false;
+  const params = { prompt_tokens, max_tokens, n_ctx: contextTokens };
+  send({ type: 'error', id, error: { code: 'context_length_exceeded', params } });
+  return true;
+}
+
+function load({ id, model_path: path }: Of<'load'>, send: Send): void {
+  if (path.includes('dies')) process.exit(3);
+  if (path.includes('refused')) {
+    fail(send, id, 'refused');
+    return;
+  }
+  const shape = { architecture: 'llama', n_vocab: 1_114_112, n_ctx: contextTokens };
+  const facts = { n_ctx_train: 8192, n_params: 1000, size_bytes: 1000, build: 'fake-1' };
+  send({ type: 'ready', id, model: { ...shape, ...facts } });
+}
+
+function serve(send: Send): (request: EngineRequest) => void {
+  const running = new Map<string, Generation>();
   const adapters = new Set<string>();
-  let tokens = 0;
-  let steps = 0;
-  const emit = (event: GenerationEvent): void => send({ type: 'tokens', events: [event] });
-
-  const generate = (request: Extract<EngineRequest, { type: 'generate' }>): void => {
-    const { id, prompt, max_tokens: maxTokens, adapter_id: adapter } = request;
-    const asked = answerTo(prompt);
-    const pieces = adapter ? [`[${adapter.slice(0, 4)}] `, ...asked.pieces] : asked.pieces;
-    const prompt_tokens = encode(renderText(prompt)).length;
-    let at = 0;
-    let text = '';
-    const end = (reason: 'stop' | 'length' | 'cancelled', piece = ''): void => {
-      running.delete(id);
-      const finish = { reason, prompt_tokens, completion_tokens: at, cached_tokens: 0 };
-      emit({ id, text: piece, tokens: [], finish });
-    };
-    const step = (): void => {
-      steps++;
-      if (at >= pieces.length || at >= maxTokens) {
-        end(at >= pieces.length ? 'stop' : 'length');
-        return;
-      }
-      const piece = pieces[at++] ?? '';
-      tokens++;
-      const cut = request.stop.map((stop) => (text + piece).indexOf(stop)).filter((i) => i >= 0);
-      if (cut.length > 0) {
-        end('stop', (text + piece).slice(text.length, Math.max(...cut, text.length)));
-        return;
-      }
-      text += piece;
-      const top = { token: at, text: piece, bytes: [...Buffer.from(piece)], logprob: -0.1 };
-      const logprobs =
-        request.top_logprobs === null
-          ? {}
-          : {
-              logprobs: [{ ...top, top: Array.from({ length: request.top_logprobs }, () => top) }],
-            };
-      emit({ id, text: piece, tokens: [at], ...logprobs });
-      schedule();
-    };
-    const schedule = (): void => {
-      const state = running.get(id);
-      if (state) state.timer = setTimeout(step, asked.pauseMs);
-    };
-    running.set(id, { timer: null, finish: (reason) => end(reason) });
-    schedule();
+  const emit = (event: GenerationEvent): void => {
+    if (event.finish) running.delete(event.id);
+    send({ type: 'tokens', events: [event] });
   };
-
-  const score = (request: Extract<EngineRequest, { type: 'score' }>): ScoreResult => ({
-    prompt_tokens: encode(renderText(request.prompt)),
-    positions: request.forced_tokens.map((token, i) => {
-      // A model path or adapter cannot change what a fake thinks; a forced 999 makes it disagree.
-      const argmax = token === 999 ? 1 : token;
-      return {
-        argmax,
-        top_logprobs: [[argmax, Math.log(0.9)]],
-        wanted_logprobs: (request.wanted[i] ?? []).map((wanted) =>
-          wanted === argmax ? Math.log(0.9) : Math.log(0.01),
-        ),
-      };
-    }),
+  const status = () => ({
+    active: running.size,
+    queued: 0,
+    adapters: [...adapters].map((id) => ({ id, bytes: 1 })),
+    memory_bytes: process.memoryUsage.rss(),
+    tokens_generated: 0,
+    steps: 0,
   });
-
-  const fail = (id: string, reason: string): void =>
-    send({ type: 'error', id, error: { code: 'engine_failed', params: { reason } } });
-
-  const special = (request: Extract<EngineRequest, { type: 'generate' }>): boolean => {
-    const { prompt, id } = request;
-    const asked = prompt.kind === 'messages' ? prompt.messages.at(-1)?.content : '';
-    if (asked === 'crash') process.kill(process.pid, 'SIGKILL');
-    if (asked === 'freeze') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-    if (asked === 'fail') fail(id, 'as asked');
-    return asked === 'crash' || asked === 'fail';
-  };
-
-  const tooLong = (request: Extract<EngineRequest, { type: 'generate' }>): boolean => {
-    const prompt_tokens = encode(renderText(request.prompt)).length;
-    if (prompt_tokens + Math.max(request.max_tokens, 1) <= contextTokens) return false;
-    const params = { prompt_tokens, max_tokens: request.max_tokens, n_ctx: contextTokens };
-    send({ type: 'error', id: request.id, error: { code: 'context_length_exceeded', params } });
-    return true;
-  };
-
-  return (request) => {
-    const { id } = request;
-    const result = (value: unknown): void => send({ type: 'result', id, value });
+  /** What is answered by `result`; undefined: the answer was or will be sent otherwise. */
+  const handle = (request: EngineRequest): unknown => {
     switch (request.type) {
       case 'load':
-        if (request.model_path.includes('dies')) process.exit(3);
-        if (request.model_path.includes('refused')) fail(id, 'refused');
-        else {
-          const model = { architecture: 'llama', n_vocab: 1_114_112, n_ctx: contextTokens };
-          const facts = { n_ctx_train: 8192, n_params: 1000, size_bytes: 1000, build: 'fake-1' };
-          send({ type: 'ready', id, model: { ...model, ...facts } });
-        }
-        return;
+        return load(request, send);
       case 'load_adapter':
-        if (request.path.includes('missing')) fail(id, 'there is no such file');
-        else {
-          adapters.add(request.adapter_id);
-          result({});
-        }
-        return;
+        if (request.path.includes('missing')) return fail(send, request.id, 'no such file');
+        adapters.add(request.adapter_id);
+        return {};
       case 'unload_adapter':
         adapters.delete(request.adapter_id);
-        result({});
-        return;
+        return {};
       case 'generate':
-        if (!special(request) && !tooLong(request)) generate(request);
-        return;
-      case 'cancel': {
-        const target = running.get(request.target);
-        if (target?.timer) clearTimeout(target.timer);
-        target?.finish('cancelled');
-        result({});
-        return;
-      }
+        if (obey(request, send) || refuseTooLong(request, send)) return undefined;
+        running.set(request.id, new Generation(request, emit));
+        return undefined;
+      case 'cancel':
+        running.get(request.target)?.end('cancelled');
+        return {};
       case 'render': {
         const text = renderText(request.prompt);
-        result({ text, tokens: encode(text) });
-        return;
+        return { text, tokens: encode(text) };
       }
       case 'score':
-        result(score(request));
-        return;
+        return score(request);
       case 'quantize':
         copyFileSync(request.source, request.target);
-        result({});
-        return;
+        return {};
       case 'status':
-        result({
-          active: running.size,
-          queued: 0,
-          adapters: [...adapters].map((name) => ({ id: name, bytes: 1 })),
-          memory_bytes: process.memoryUsage.rss(),
-          tokens_generated: tokens,
-          steps,
-        });
-        return;
+        return status();
       case 'shutdown':
-        process.exit(0);
-        return;
+        return process.exit(0);
       default:
-        request satisfies never;
+        return request satisfies never;
     }
+  };
+  return (request) => {
+    const value = handle(request);
+    if (value !== undefined) send({ type: 'result', id: request.id, value });
   };
 }
 

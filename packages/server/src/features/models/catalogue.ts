@@ -116,7 +116,7 @@ const cards: readonly RecipeCard[] = [
     id: 'rehearsal',
     publisher: 'corral',
     title: 'Rehearsal, a miniature of the Llama 2 shape that ships with Corral',
-    parameters: 3_000_000,
+    parameters: 3_410_176,
     contextLength: 512,
     license: apache,
     sources: [{ kind: 'shipped', path: 'models/rehearsal/rehearsal.gguf' }],

@@ -52,6 +52,8 @@ interface Arrived {
   readonly id: string;
   readonly source: string;
   readonly license: { id: string; url: string | null };
+  /** A person said yes to the terms; null: nobody had to. */
+  readonly licenseAccepted: boolean | null;
   readonly facts: WeightFacts;
   readonly stored: StoredWeights;
   readonly serving: StoredWeights | null;
@@ -149,7 +151,7 @@ async function settle(
       fetched.kind === 'folder'
         ? await describeFolder(fetched.path, facts, work.signal)
         : fetched.shipped
-          ? { path: fetched.path, sha256: fetched.sha256, bytes: facts.bytes }
+          ? await deps.weights.copyIn(fetched.path, work.signal)
           : await deps.weights.adopt(fetched.path, fetched.sha256);
     return { facts, stored, serving: await encodeForServing(deps, { facts, stored }, work) };
   } catch (error) {
@@ -177,7 +179,16 @@ async function record(
       resource: { kind: 'model', id },
       outcome: 'ok',
       before: null,
-      after: { sha256, bytes, format, serving_format, serving_sha256, source, license },
+      after: {
+        sha256,
+        bytes,
+        format,
+        serving_format,
+        serving_sha256,
+        source,
+        license,
+        license_accepted: arrived.licenseAccepted,
+      },
     });
   });
   return row;
@@ -209,7 +220,8 @@ async function pull(
   });
   const settled = await settle(deps, fetched, work);
   const terms = { id: license.id, url: license.url };
-  const arrived = { id, source: fetched.source, license: terms, ...settled };
+  const licenseAccepted = license.needsAcceptance ? true : null;
+  const arrived = { id, source: fetched.source, license: terms, licenseAccepted, ...settled };
   const row = await record(deps, context, { action: 'model.pulled', arrived });
   return resultOf(row, fetched.failed);
 }
@@ -226,7 +238,7 @@ async function importPath(
       : await deps.weights.copyIn(path, work.signal);
   const serving = await encodeForServing(deps, { facts, stored }, work);
   const license = { id: facts.license ?? 'see-source', url: null };
-  const arrived = { id, source: 'import', license, facts, stored, serving };
+  const arrived = { id, source: 'import', license, licenseAccepted: null, facts, stored, serving };
   return resultOf(await record(deps, context, { action: 'model.imported', arrived }), []);
 }
 

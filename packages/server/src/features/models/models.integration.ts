@@ -2,7 +2,8 @@
 // refusal by code and every change on record. Hubs are loopback servers, engines are scripted children.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { serveContent, startLoopbackSource } from '../../download/loopback-source.fake.ts';
@@ -17,6 +18,7 @@ const sha256Of = (bytes: Buffer): string => createHash('sha256').update(bytes).d
 let files: Record<string, Buffer>;
 let host: LoopbackSource;
 let server: ServingApp;
+let shippedRoot: string;
 /** Each test has a model of its own. */
 let name: string;
 let tests = 0;
@@ -26,6 +28,7 @@ beforeEach(() => {
   name = `tiny-${++tests}`;
 });
 beforeAll(async () => {
+  shippedRoot = await mkdtemp(join(tmpdir(), 'corral-shipped-'));
   host = await startLoopbackSource((request, response) => {
     const url = request.url ?? '';
     const entries = Object.entries(files);
@@ -47,11 +50,12 @@ beforeAll(async () => {
       modelScopeEndpoint: 'http://127.0.0.1:1',
       pypiEndpoint: host.url,
     },
-    shippedRoot: join(host.url, 'nowhere'),
+    shippedRoot,
   });
 });
 afterAll(async () => {
   await server.close();
+  await rm(shippedRoot, { recursive: true, force: true });
   await host[Symbol.asyncDispose]();
 });
 
@@ -155,6 +159,17 @@ describe('a pull', () => {
     const operation = await server.operation(await pull('rehearsal'));
     expect(operation.error?.code).toBe('download_failed');
     expect((await pull('no such model')).json.error.code).toBe('model_not_found');
+  });
+
+  test('of the shipped model needs no network and leaves the shipped file alone', async () => {
+    const gguf = await tinyGguf({ salt: name });
+    await mkdir(join(shippedRoot, 'models', 'rehearsal'), { recursive: true });
+    const shipped = join(shippedRoot, 'models', 'rehearsal', 'rehearsal.gguf');
+    await writeFile(shipped, gguf);
+    const operation = await server.operation(await pull('rehearsal'));
+    expect(operation.result).toMatchObject({ model: 'rehearsal', sha256: sha256Of(gguf) });
+    await server.call('DELETE', '/v1/models/rehearsal');
+    expect(existsSync(shipped)).toBe(true);
   });
 
   test('is for the operator', async () => {
