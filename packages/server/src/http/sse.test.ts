@@ -91,7 +91,7 @@ describe('server-sent events', () => {
     });
     await app.listen({ port: 0 });
     closers.push(() => app.close());
-    await expect(request((app.server.address() as AddressInfo).port)).rejects.toThrow();
+    await expect(request((app.server.address() as AddressInfo).port)).rejects.toThrow('hang up');
     const stream = await opened.promise;
     expect([stream.closed, stream.signal.aborted, streams.size]).toEqual([true, true, 0]);
     await streams.closeAll();

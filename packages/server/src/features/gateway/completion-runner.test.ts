@@ -2,7 +2,7 @@
 // events puts together is what was generated, and the stream has one beginning and one end per answer.
 import { CorralError } from '@corral/contracts';
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { SseStream } from '../../http/sse.ts';
 import { chatShape } from './completion-shapes.ts';
 import { runStream, runWhole } from './completion-runner.ts';
@@ -107,4 +107,24 @@ test('a failure before the first event opens no stream', async () => {
     throw new Error('opened');
   };
   await expect(runStream(runOf([choice([], error)]), open)).rejects.toBe(error);
+});
+
+test('a failure before the first event ends the other answers too', async () => {
+  const error = new CorralError('overloaded', { params: { reason: 'x' } });
+  let ended = false;
+  const endless = async function* (): AsyncGenerator<GuardedEvent> {
+    try {
+      for (;;) {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        yield { kind: 'text', text: 'more ', logprobs: [] };
+      }
+    } finally {
+      ended = true;
+    }
+  };
+  const open = (): SseStream => {
+    throw new Error('opened');
+  };
+  await expect(runStream(runOf([endless(), choice([], error)]), open)).rejects.toBe(error);
+  await vi.waitFor(() => expect(ended).toBe(true));
 });

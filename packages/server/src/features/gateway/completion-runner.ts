@@ -63,6 +63,8 @@ const additionOf = (run: Run, decisions: readonly PolicyDecision[]): CorralAddit
 interface Reading {
   readonly first: Promise<unknown>;
   readonly events: AsyncGenerator<GuardedEvent>;
+  /** Ends the choice although nobody has read `events`. */
+  readonly drop: () => void;
 }
 
 /** Begins to read a choice at once and gives its events again from the first. */
@@ -77,7 +79,24 @@ function startReading(events: AsyncIterable<GuardedEvent>): Reading {
       await iterator.return?.();
     }
   };
-  return { first, events: again() };
+  const drop = (): void => void iterator.return?.()?.catch(() => undefined);
+  return { first, events: again(), drop };
+}
+
+/** Waits for the first event of any choice, not forever. When one fails the others stop generating. */
+async function firstNews(reading: readonly Reading[]): Promise<void> {
+  const patience = new AbortController();
+  try {
+    await Promise.race([
+      ...reading.map(({ first }) => first),
+      delay(openAfterMs, undefined, { signal: patience.signal }).catch(() => undefined),
+    ]);
+  } catch (error) {
+    for (const { drop } of reading) drop();
+    throw error;
+  } finally {
+    patience.abort();
+  }
 }
 
 /** All choices side by side; when one fails the others stop generating. */
@@ -114,11 +133,7 @@ export async function runStream(
 ): Promise<readonly FinishedChoice[]> {
   const { head, shape, withLogprobs, includeUsage } = run;
   const reading = run.answering.choices.map((events) => startReading(events));
-  const patience = new AbortController();
-  await Promise.race([
-    ...reading.map(({ first }) => first),
-    delay(openAfterMs, undefined, { signal: patience.signal }).catch(() => undefined),
-  ]).finally(() => patience.abort());
+  await firstNews(reading);
   const stream = open();
   try {
     const choices = await readAll(reading, async (events, index) => {
