@@ -63,12 +63,16 @@ describe('the main job', () => {
       file: await toFile(readFileSync(rows), 'train.jsonl'),
       purpose: 'fine-tune',
     });
+    // The client passes Corral's own key through; its types do not know it.
+    const corralKey: object = {
+      corral: { config: { train: { epochs: 6 }, checkpoint: { every_steps: 5 } } },
+    };
     const created = await server.client.fineTuning.jobs.create({
       model: base,
       training_file: file.id,
       suffix: 'e2e',
       seed: 7,
-      ...{ corral: { config: { train: { epochs: 6 }, checkpoint: { every_steps: 5 } } } },
+      ...corralKey,
     });
     await until('ten steps', async () => (stepOf(await job(created.id)) >= 10 ? true : undefined));
 
@@ -91,8 +95,7 @@ describe('the main job', () => {
       },
       { seconds: 400 },
     );
-    const events = await server.client.fineTuning.jobs.listEvents(created.id, { limit: 100 });
-    expect(finished.error, JSON.stringify(events.data.slice(0, 20), null, 1)).toBeNull();
+    expect(finished.error).toBeNull();
     expect(finished.status).toBe('succeeded');
     expect(finished.corral.parity).toMatchObject({ prompt_tokens_equal: true, passed: true });
     const figures = finished.corral.figures;

@@ -1,7 +1,7 @@
 // The server as a process, on its own Postgres, as whoever runs the tests (root included): start, refusals,
 // kill -9, orderly stop.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -11,9 +11,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const main = fileURLToPath(import.meta.resolve('@corral/server/main'));
 const fakeMain = main.replace('main.ts', 'testing/main.fake.ts');
-const socketFolders = (): string[] =>
-  readdirSync('/tmp').filter((name) => name.startsWith('corral-') && !name.includes('test'));
-
 interface Started {
   readonly child: ChildProcess;
   readonly url: string;
@@ -102,10 +99,11 @@ async function upload(text: string): Promise<string> {
   return (await call('POST', '/v1/files', form)).id;
 }
 
-function postmaster(): number | null {
+function postmasterLine(line: number): string {
   const path = join(home, 'postgres', 'data', 'postmaster.pid');
-  return existsSync(path) ? Number(readFileSync(path, 'utf8').split('\n')[0]) : null;
+  return existsSync(path) ? (readFileSync(path, 'utf8').split('\n')[line] ?? '') : '';
 }
+const postmaster = (): number | null => Number(postmasterLine(0)) || null;
 function isAlive(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -115,9 +113,11 @@ function isAlive(pid: number): boolean {
   }
 }
 
+const isReady = async (): Promise<boolean> =>
+  (await fetch(`${credentials().base_url}/readyz`)).ok && postmaster() !== null;
+
 describe('corral server', () => {
   it('starts on its own Postgres, keeps its state through kill -9, and stops cleanly', async () => {
-    const before = socketFolders();
     const first = await start();
     expect(first.output()).toContain(credentials().api_key);
     expect(statSync(join(home, 'credentials.json')).mode & 0o777).toBe(0o600);
@@ -148,11 +148,13 @@ describe('corral server', () => {
     expect(credentials()).toEqual({ base_url: again.url, api_key: key });
     expect(await call('GET', `/v1/files/${file}`)).toMatchObject({ id: file, bytes: 8 });
 
+    const sockets = postmasterLine(4);
+    expect(existsSync(sockets)).toBe(true);
     again.child.kill('SIGTERM');
     expect(await ended(again.child)).toBe(0);
     expect(postmaster()).toBeNull();
     expect(database !== null && isAlive(database)).toBe(false);
-    expect(socketFolders()).toEqual(before);
+    expect(existsSync(join(sockets, '.s.PGSQL.5432'))).toBe(false);
   });
 
   it('takes up a training run after kill -9, from its checkpoint', async () => {
@@ -182,6 +184,18 @@ describe('corral server', () => {
     expect(bundle.leaves.length).toBeGreaterThan(5);
     again.child.kill('SIGTERM');
     expect(await ended(again.child)).toBe(0);
+  });
+
+  it('brings its database back when that is killed', async () => {
+    const { child } = await start();
+    const database = postmaster() ?? 0;
+    process.kill(database, 'SIGKILL');
+    for (let tries = 0; tries < 400 && !(await isReady()); tries += 1) await sleep(50);
+    expect(await isReady()).toBe(true);
+    expect(postmaster()).not.toBe(database);
+    expect((await call('GET', '/v1/files')).data.length).toBeGreaterThan(0);
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(0);
   });
 
   it('says in one line that a port is taken, and which is free', async () => {
