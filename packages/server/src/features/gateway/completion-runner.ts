@@ -107,7 +107,7 @@ async function readAll(
   try {
     return await Promise.all(reading.map(({ events }, index) => read(events, index)));
   } catch (error) {
-    for (const { events } of reading) void events.return(undefined);
+    for (const { drop } of reading) drop();
     throw error;
   }
 }
