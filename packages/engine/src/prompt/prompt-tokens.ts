@@ -6,7 +6,7 @@ import { CorralError, type Prompt, type RenderResult } from '@corral/contracts';
 import type { ChatTemplate, PromptPiece } from './chat-template.ts';
 import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
 
-/** Text longer than this is tokenised in parts first, to see whether it can fit at all. */
+/** A prompt longer than this is tokenised in parts first, to see whether it can fit at all. */
 const probeCharacters = 16_384;
 
 /** The first place in `text` where any control token is spelled out, −1 when there is none. */
@@ -20,21 +20,53 @@ function findControl(vocabulary: NativeVocabulary, text: string): number {
   return places.length === 0 ? -1 : Math.min(...places);
 }
 
+/** `text` cut behind the first letter of every place where a control token is spelled out. */
+function cutAtControls(vocabulary: NativeVocabulary, text: string): string[] {
+  const spellings = vocabulary
+    .controlTokens()
+    .map((token) => vocabulary.spelling(token))
+    .filter((spelling) => spelling !== '');
+  const pattern = new RegExp(spellings.map((spelling) => RegExp.escape(spelling)).join('|'), 'g');
+  const parts: string[] = [];
+  let start = 0;
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    pattern.lastIndex = match.index + 1;
+    parts.push(text.slice(start, match.index + 1));
+    start = match.index + 1;
+  }
+  return [...parts, text.slice(start)];
+}
+
+/**
+ * Cuts that are tried one after the other. Each reads the rest of the text anew: a thousand would block the
+ * engine for seconds, so the rest of such a text is cut everywhere at once.
+ */
+const maxCuts = 8;
+
 /**
  * Content never becomes a control token. Special tokens are off, but a SentencePiece vocabulary can still
  * merge its way to one ("</" + "s>"): such text is cut behind the first letter and tokenised in two.
  */
-function contentTokens(vocabulary: NativeVocabulary, text: string, spacePrefix: boolean): number[] {
+function contentTokens(
+  vocabulary: NativeVocabulary,
+  text: string,
+  spacePrefix: boolean,
+  cuts = 0,
+): number[] {
   const tokens = vocabulary.tokenize(text, { special: false, spacePrefix });
   const isControl = (token: number): boolean =>
     vocabulary.isControl(token) || vocabulary.endOfGeneration.has(token);
   if (!tokens.some(isControl)) return tokens;
   const place = findControl(vocabulary, text);
+  if (place >= 0 && cuts >= maxCuts)
+    return cutAtControls(vocabulary, text).flatMap((part, i) =>
+      contentTokens(vocabulary, part, spacePrefix && i === 0),
+    );
   const cut = place < 0 ? Math.max(1, text.length >> 1) : place + 1;
   if (cut >= text.length) return tokens.filter((token) => !isControl(token));
   return [
     ...contentTokens(vocabulary, text.slice(0, cut), spacePrefix),
-    ...contentTokens(vocabulary, text.slice(cut), false),
+    ...contentTokens(vocabulary, text.slice(cut), false, cuts + 1),
   ];
 }
 
@@ -79,9 +111,10 @@ function checkLength(
   pieces: readonly PromptPiece[],
   limits: PromptLimits,
 ): void {
+  // Of many short pieces as of one long one.
+  if (pieces.reduce((sum, { text }) => sum + text.length, 0) <= probeCharacters) return;
   let count = 0;
   for (const { text } of pieces) {
-    if (text.length <= probeCharacters) continue;
     for (let at = 0; at < text.length; at += probeCharacters) {
       const part = text.slice(at, at + probeCharacters);
       count += vocabulary.tokenize(part, { special: false, spacePrefix: false }).length;
@@ -108,6 +141,10 @@ function checkIds(vocabulary: NativeVocabulary, tokens: readonly number[]): void
   const reason = `token ${wrong} is not in the vocabulary of ${vocabulary.size} tokens`;
   throw new CorralError('invalid_request', { params: { reason }, param: 'prompt' });
 }
+
+/** What ids stand for; control tokens have no text. */
+const textOf = (vocabulary: NativeVocabulary, tokens: readonly number[]): string =>
+  Buffer.concat(tokens.map((token) => vocabulary.piece(token))).toString('utf8');
 
 /**
  * Text and ids of a prompt. Throws `context_length_exceeded` when prompt and `maxTokens` do not fit, and
@@ -145,5 +182,5 @@ export function renderPrompt(
       param: 'prompt',
     });
   if (tokens.length + limits.maxTokens > limits.contextTokens) throw tooLong(tokens.length, limits);
-  return { text, tokens };
+  return { text: prompt.kind === 'tokens' ? textOf(vocabulary, tokens) : text, tokens };
 }
