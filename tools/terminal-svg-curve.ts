@@ -11,7 +11,7 @@ export interface Curve {
 }
 
 const size = { width: 720, height: 300 };
-const plot = { left: 56, right: 150, top: 46, bottom: 40 };
+const plot = { left: 56, right: 190, top: 46, bottom: 40 };
 
 /** Exponential moving average, started without bias. */
 export function smooth(values: readonly number[], keep = 0.85): number[] {
@@ -55,8 +55,8 @@ export function curveSvg({ losses, lossBefore, lossAfter, title }: Curve): strin
     (step) =>
       `<text x="${x(step)}" y="${size.height - plot.bottom + 18}" text-anchor="middle" class="dim small">${step}</text>`,
   );
-  const mark = (step: number, loss: number, label: string, side: 'start' | 'end') =>
-    `<circle cx="${x(step)}" cy="${y(loss)}" r="5" fill="var(--green)"/><text x="${x(step) + 12}" y="${y(loss) + (side === 'start' ? 4 : -8)}" class="green small">${label} ${loss.toFixed(3)}</text>`;
+  const mark = (step: number, loss: number, label: string) =>
+    `<circle cx="${x(step)}" cy="${y(loss)}" r="5" fill="var(--green)"/><text x="${x(step) + 12}" y="${y(loss) - 7}" class="green small">${label} ${loss.toFixed(3)}</text>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img" aria-label="${title}: validation loss ${lossBefore.toFixed(3)} before, ${lossAfter.toFixed(3)} after">
 ${svgStyle}
 <style>.small { font-size: 12px; }</style>
@@ -67,8 +67,8 @@ ${steps.join('\n')}
 <text x="${size.width - plot.right}" y="${size.height - 8}" text-anchor="end" class="dim small">step</text>
 <path d="${path(raw)}" fill="none" stroke="var(--blue)" stroke-opacity="0.35"/>
 <path d="${path(even)}" fill="none" stroke="var(--blue)" stroke-width="2.5" stroke-linejoin="round"/>
-${mark(0, lossBefore, 'validation before', 'start')}
-${mark(lastStep, lossAfter, 'validation after', 'end')}
+${mark(0, lossBefore, 'validation before')}
+${mark(lastStep, lossAfter, 'validation after')}
 </svg>
 `;
 }

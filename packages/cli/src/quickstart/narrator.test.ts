@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { keepingIo } from '../fakes/harness.fake.ts';
-import { createNarrator, createWrapper } from './narrator.ts';
+import { createNarrator, createWrapper, wrapWords } from './narrator.ts';
 import { summarizeActions } from './evidence-stage.ts';
 
 describe('createNarrator', () => {
@@ -23,6 +23,15 @@ describe('createNarrator', () => {
     const { io, kept } = keepingIo();
     createNarrator({ io, json: true }).stage('Start');
     expect(kept).toEqual({ out: '', err: '\n1  Start\n' });
+  });
+});
+
+describe('wrapWords', () => {
+  it('breaks between words, keeps long ones whole, and does not count colours', () => {
+    expect(wrapWords('one two three', 7)).toEqual(['one two', 'three']);
+    expect(wrapWords('a incomprehensible b', 5)).toEqual(['a', 'incomprehensible', 'b']);
+    expect(wrapWords('\u001b[1mone\u001b[22m two', 7)).toHaveLength(1);
+    expect(wrapWords('a  b', 10)).toEqual(['a  b']);
   });
 });
 

@@ -1,5 +1,6 @@
 // How the quickstart speaks: numbered stages, what was done with the time it took, and a live line
 // while something is under way. Keeps the clock; knows no stage.
+import { stripVTControlCharacters } from 'node:util';
 import type { Context } from '../context.ts';
 import { formatSeconds } from '../format.ts';
 import { createProgress, type Progress } from '../progress.ts';
@@ -43,8 +44,11 @@ export function createNarrator(
   const seconds: Record<string, number> = {};
   let stages = 0;
   let booked = now();
-  const line = (mark: string, text: string) =>
-    write(`${indent}${mark} ${text.replaceAll('\n', `\n${indent}  `)}\n`);
+  const width = Math.min(maxWidth, io.columns());
+  const line = (mark: string, text: string, paint = (part: string) => part) => {
+    const lines = text.split('\n').flatMap((part) => wrapWords(part, width - indent.length - 2));
+    write(`${indent}${mark} ${lines.map(paint).join(`\n${indent}  `)}\n`);
+  };
   return {
     stage(title) {
       stages += 1;
@@ -54,7 +58,7 @@ export function createNarrator(
     done(text, took = (now() - booked) / 1000) {
       line(green('✓'), `${text}  ${dim(formatSeconds(took))}`);
     },
-    note: (text) => line(' ', dim(text)),
+    note: (text) => line(' ', text, dim),
     warn: (text) => line(yellow('!'), text),
     block: (text) => write(`${text.replace(/^(?=.)/gm, `${indent}  `)}\n`),
     write,
@@ -65,9 +69,24 @@ export function createNarrator(
       booked = time;
     },
     seconds,
-    width: Math.min(maxWidth, io.columns()),
+    width,
     indent,
   };
+}
+
+/** Breaks between words at `width` columns; colour codes take none. */
+export function wrapWords(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let current: string | null = null;
+  for (const word of text.split(' ')) {
+    const joined: string = current === null ? word : `${current} ${word}`;
+    if (current === null || stripVTControlCharacters(joined).length <= width) current = joined;
+    else {
+      lines.push(current);
+      current = word;
+    }
+  }
+  return current === null ? lines : [...lines, current];
 }
 
 /** Writes streamed text word by word within the width; later lines start under the first. */
