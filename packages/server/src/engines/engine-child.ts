@@ -11,6 +11,7 @@ import type {
   EngineRequestInput,
   GenerationEvent,
 } from '@corral/contracts';
+import { childEnvironment } from '../child-environment.ts';
 import { EventQueue } from './event-queue.ts';
 
 export interface EngineChildOptions {
@@ -32,12 +33,6 @@ interface Pending {
 const shutdownGraceMs = 2_000;
 /** Kept to say why a process died. */
 const rememberedLogLines = 5;
-
-/** The engine parses hostile files: credentials of the server are none of its business. */
-const isSecret = (name: string): boolean =>
-  /TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|CREDENTIAL|^DATABASE_URL$|^PG/i.test(name);
-const childEnvironment = (): NodeJS.ProcessEnv =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !isSecret(name)));
 
 const engineFailed = (reason: string): CorralError =>
   new CorralError('engine_failed', { params: { reason } });

@@ -14,6 +14,7 @@ import {
   type DataReport,
   type RunEvent,
 } from '@corral/contracts';
+import { childEnvironment } from '../../child-environment.ts';
 
 export type TrainingEnd =
   | { readonly kind: 'finished' }
@@ -50,6 +51,8 @@ export interface Trainer {
 /** More than any event; a line beyond it is no event. */
 const maxLineBytes = 8 * 1024 * 1024;
 const keptErrorBytes = 4096;
+/** Tells the worker that its standard input ends when its parent does. */
+const parentVariable = 'CORRAL_PARENT';
 
 export const defaultTrainerEntry = (): string =>
   fileURLToPath(import.meta.resolve('@corral/trainer/worker'));
@@ -58,26 +61,34 @@ export function createTrainer({ entry }: { entry: string }): Trainer {
   const start = (args: readonly string[]): ChildProcess =>
     spawn(process.execPath, [entry, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
+      // It watches that pipe: the end of its standard input is our death.
+      env: childEnvironment({ CORRAL_PARENT: 'pipe' }),
       detached: process.platform !== 'win32',
+      env: { ...process.env, [parentVariable]: 'pipe' },
     });
 
   return {
     async check({ config, preview, signal }) {
       const child = start(['check', '--config', config, '--preview', String(preview)]);
+      const exited = exitOf(child);
       const cancel = (): void => void child.kill('SIGKILL');
       signal.addEventListener('abort', cancel, { once: true });
       const lines: string[] = [];
       const stderr = lastOf(child);
       for await (const line of linesOf(child)) lines.push(line);
-      const { code } = await exitOf(child);
+      const { code, error } = await exited;
       signal.removeEventListener('abort', cancel);
       if (signal.aborted) throw new CorralError('cancelled');
+      if (error !== null) throw new TrainerDied(`the data check did not start: ${error.message}`);
       return readReport(lines, code, stderr());
     },
     train({ config, output, log, onEvent }) {
       const child = start(['train', '--config', config, '--output', output]);
       const stderr = lastOf(child);
-      child.stderr?.pipe(createWriteStream(log, { flags: 'a', mode: 0o600 }));
+      // A log that cannot be written (a full disk) costs its lines, not the run.
+      const file = createWriteStream(log, { flags: 'a', mode: 0o600 });
+      file.on('error', () => child.stderr?.resume());
+      child.stderr?.pipe(file);
       let killer: NodeJS.Timeout | null = null;
       const ended = follow(child, onEvent, stderr).finally(() => {
         if (killer !== null) clearTimeout(killer);
