@@ -20,13 +20,15 @@ function findControl(vocabulary: NativeVocabulary, text: string): number {
   return places.length === 0 ? -1 : Math.min(...places);
 }
 
+const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+
 /** `text` cut behind the first letter of every place where a control token is spelled out. */
 function cutAtControls(vocabulary: NativeVocabulary, text: string): string[] {
   const spellings = vocabulary
     .controlTokens()
     .map((token) => vocabulary.spelling(token))
     .filter((spelling) => spelling !== '');
-  const pattern = new RegExp(spellings.map((spelling) => RegExp.escape(spelling)).join('|'), 'g');
+  const pattern = new RegExp(spellings.map(escaped).join('|'), 'g');
   const parts: string[] = [];
   let start = 0;
   for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
