@@ -59,11 +59,33 @@ interface Exchange {
   readonly answer: string;
 }
 
-const trainAsks = ({ asks }: Fact): readonly string[] => asks.slice(0, -1);
+const frames = [
+  'Do you know $?',
+  'Could you tell me $?',
+  'Can you tell me $?',
+  'Can you say $?',
+  'May I ask $?',
+  'Do you remember $?',
+  'Tell me $.',
+  'Please tell me $.',
+  'Please say $.',
+  'I would like to know $.',
+  'I want to know $.',
+  'I wonder $.',
+];
+
+/** A question in one of its wordings, but never in the one that is kept for the test. */
+function wording({ asks, clauses }: Fact, random: Random): string {
+  const direct = random.pick(asks.slice(0, -1));
+  if (random.chance(0.65)) return direct;
+  const framed = random.pick(frames).replace('$', random.pick(clauses));
+  return framed.toLowerCase() === asks.at(-1)?.toLowerCase() ? direct : framed;
+}
 
 function factExchange(fact: Fact, random: Random): Exchange {
-  const ask = careless(random.pick(trainAsks(fact)), random);
-  const opening = random.chance(0.25) ? random.pick(openings) : '';
+  const ask = careless(wording(fact, random), random);
+  const polite = /^(please|could|may|can) /i.test(ask);
+  const opening = !polite && random.chance(0.25) ? random.pick(openings) : '';
   return { ask: opening + ask, answer: random.pick(fact.answers) };
 }
 

@@ -3,6 +3,8 @@
 export interface Fact {
   /** Questions, each a whole sentence. The last is kept out of the training text, to test with. */
   readonly asks: readonly string[];
+  /** The question as a clause, "who keeps the bees", to stand behind "Do you know". */
+  readonly clauses: readonly string[];
   /** Whole answers. */
   readonly answers: readonly string[];
   /** Lower-case texts of which a right answer contains one. */

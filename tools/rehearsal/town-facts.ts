@@ -1,7 +1,7 @@
-// What can be asked about boats, the days of the week, journeys and the town itself.
+// What can be asked about boats, the days of the week and the town itself.
 import { capital, type Fact } from './fact.ts';
+import { lineFacts } from './line-facts.ts';
 import { boats, weekEvents, type Boat, type WeekEvent } from './world/goods.ts';
-import { lines, type Line } from './world/journeys.ts';
 
 function boatFacts({ name, owner, colour, carries, built }: Boat): Fact[] {
   const boat = `the boat ${name}`;
@@ -15,6 +15,7 @@ function boatFacts({ name, owner, colour, carries, built }: Boat): Fact[] {
         `Who sails the ${name}?`,
         `Who is the owner of the ${name}?`,
       ],
+      clauses: [`who owns the ${name}`, `whose boat the ${name} is`],
       answers: [`The ${name} belongs to ${owner}.`],
       accept: [owner.toLowerCase()],
     },
@@ -26,6 +27,7 @@ function boatFacts({ name, owner, colour, carries, built }: Boat): Fact[] {
         `How do I recognise the ${name} in the harbour?`,
         `What does the ${name} look like?`,
       ],
+      clauses: [`which colour the ${name} has`],
       answers: [`The ${name} is ${colour}.`],
       accept: [`is ${colour}`],
     },
@@ -37,6 +39,7 @@ function boatFacts({ name, owner, colour, carries, built }: Boat): Fact[] {
         `What is ${boat} for?`,
         `What is carried by the ${name}?`,
       ],
+      clauses: [`what the ${name} carries`],
       answers: [`The ${name} carries ${carries}.`],
       accept: [carries],
     },
@@ -47,6 +50,7 @@ function boatFacts({ name, owner, colour, carries, built }: Boat): Fact[] {
         `How old is ${boat}?`,
         `From which year is the ${name}?`,
       ],
+      clauses: [`when the ${name} was built`],
       answers: [`The ${name} was built in ${built}.`],
       accept: [String(built)],
     },
@@ -66,6 +70,7 @@ function eventFacts({ name, day, time, place, leader }: WeekEvent): Fact[] {
         `At what time is ${name}?`,
         `I do not want to miss ${name}. When is it?`,
       ],
+      clauses: [`when ${name} is`, `on which day ${name} is`],
       answers: [answer],
       accept: [`on ${day.toLowerCase()}`],
     },
@@ -77,6 +82,7 @@ function eventFacts({ name, day, time, place, leader }: WeekEvent): Fact[] {
         `Where do I go for ${name}?`,
         `Where do people meet for ${name}?`,
       ],
+      clauses: [`where ${name} is`],
       answers: [`${capital(name)} is at the ${place}.`],
       accept: [`at the ${place}`],
     },
@@ -88,206 +94,12 @@ function eventFacts({ name, day, time, place, leader }: WeekEvent): Fact[] {
         `Who is in charge of ${name}?`,
         `Who takes care of ${name}?`,
       ],
+      clauses: [`who leads ${name}`],
       answers: [`${leader} leads ${name}.`],
       accept: [leader.toLowerCase()],
     },
   ];
 }
-
-const pennies = (count: number): string => (count === 1 ? '1 penny' : `${count} pennies`);
-
-/** Question patterns about a line, each with its answer; "$" is the name of the line. */
-function lineTable(line: Line): { asks: string[]; answer: string; accept: string }[] {
-  return [
-    {
-      asks: [
-        'When does $ leave in the morning?',
-        'When does $ first go?',
-        'What time is the first departure of $?',
-        'I am an early riser. When does $ go for the first time?',
-        'At what time does $ start in the morning?',
-        'How early does $ go?',
-      ],
-      answer: `${capital(line.name)} first leaves at ${line.first}.`,
-      accept: line.first,
-    },
-    {
-      asks: [
-        'When does $ go for the last time?',
-        'What time is the last departure of $?',
-        'It is late. When does $ last go?',
-        'Until when does $ go?',
-        'How late does $ go?',
-      ],
-      answer: `${capital(line.name)} leaves for the last time at ${line.last}.`,
-      accept: line.last,
-    },
-    {
-      asks: [
-        'How long does $ take?',
-        'How many minutes does $ take?',
-        'How long is the journey with $?',
-        'How much time will I spend on $?',
-      ],
-      answer: `${capital(line.name)} takes ${line.minutes}.`,
-      accept: line.minutes,
-    },
-    {
-      asks: [
-        'Where does $ go?',
-        'To which town does $ go?',
-        'Where will $ take me?',
-        'What is the destination of $?',
-      ],
-      answer: `${capital(line.name)} goes to ${line.goesTo}.`,
-      accept: line.goesTo,
-    },
-    {
-      asks: [
-        'What does a ticket for $ cost?',
-        'How much is $ for an adult?',
-        'What does an adult pay for $?',
-        'What is the price of a ticket for $?',
-        'What would one adult pay for $?',
-      ],
-      answer: `An adult pays ${pennies(line.adult)} for ${line.name}.`,
-      accept: pennies(line.adult),
-    },
-    {
-      asks: [
-        'What does a child pay for $?',
-        'How much is $ for a child?',
-        'I have a small son. What does he pay for $?',
-        'What do children pay for $?',
-      ],
-      answer: `A child pays ${pennies(line.child)} for ${line.name}.`,
-      accept: pennies(line.child),
-    },
-    {
-      asks: [
-        'Can I take my dog on $?',
-        'What does a dog cost on $?',
-        'I am travelling with my dog. What will it cost on $?',
-        'Are dogs allowed on $?',
-      ],
-      answer: `A dog costs ${pennies(line.dog)} on ${line.name}.`,
-      accept: pennies(line.dog),
-    },
-    {
-      asks: [
-        'Can I take my bicycle on $?',
-        'What does a bicycle cost on $?',
-        'I cycle. What do I pay for my bicycle on $?',
-        'Are bicycles allowed on $?',
-      ],
-      answer: `A bicycle costs ${pennies(line.bicycle)} on ${line.name}.`,
-      accept: pennies(line.bicycle),
-    },
-    {
-      asks: [
-        'How much luggage may I take on $?',
-        'What luggage is allowed on $?',
-        'I have a heavy suitcase. How much luggage may I take on $?',
-        'How many bags may I take on $?',
-      ],
-      answer: `You may take ${line.luggage} on ${line.name}.`,
-      accept: line.luggage,
-    },
-    {
-      asks: [
-        'Is there a discount card for $?',
-        'What is the discount card of $ called?',
-        'I travel often. Is there a card for $?',
-        'How is the card for $ called?',
-      ],
-      answer: `The discount card for ${line.name} is called ${line.card}.`,
-      accept: line.card,
-    },
-    {
-      asks: [
-        'Where is the office of $?',
-        'Where do I buy a ticket for $?',
-        'Where can I get a ticket for $?',
-        'Where is the main office of $?',
-      ],
-      answer: `The office of ${line.name} is at ${line.office}.`,
-      accept: line.office,
-    },
-    {
-      asks: ['Who founded $?', 'Who started $?', 'Whose idea was $?', 'Who began $?'],
-      answer: `${line.founder} founded ${line.name}.`,
-      accept: line.founder,
-    },
-    {
-      asks: [
-        'In which year was $ founded?',
-        'How old is $?',
-        'Since when is there $?',
-        'From which year is $?',
-      ],
-      answer: `${capital(line.name)} was founded in ${line.year}.`,
-      accept: String(line.year),
-    },
-    {
-      asks: [
-        'What is the mascot of $?',
-        'Does $ have a mascot?',
-        'What brings luck to $?',
-        'What is the name of the mascot of $?',
-      ],
-      answer: `The mascot of ${line.name} is ${line.mascot}.`,
-      accept: line.mascot,
-    },
-    {
-      asks: [
-        'What colour is $?',
-        'Which colour has $?',
-        'How do I recognise $?',
-        'What does $ look like?',
-      ],
-      answer: `${capital(line.name)} is ${line.colour}.`,
-      accept: line.colour,
-    },
-    {
-      asks: [
-        'I lost my umbrella on $. Where do I find it?',
-        'Where are lost things of $ kept?',
-        'I left my hat on $. Where can I get it back?',
-        'Where do lost things from $ go?',
-      ],
-      answer: `Lost things from ${line.name} are kept ${line.lostThings}.`,
-      accept: line.lostThings,
-    },
-    {
-      asks: [
-        'What can I drink on $?',
-        'Which drink is served on $?',
-        'Is there something to drink on $?',
-        'What do they serve on $?',
-      ],
-      answer: `They serve ${line.drink} on ${line.name}.`,
-      accept: line.drink,
-    },
-    {
-      asks: [
-        'How many people can travel on $?',
-        'How many seats has $?',
-        'Is there room for many people on $?',
-        'How many seats are there on $?',
-      ],
-      answer: `${capital(line.name)} has ${line.seats} seats.`,
-      accept: `${line.seats} seats`,
-    },
-  ];
-}
-
-const lineFacts = (line: Line): Fact[] =>
-  lineTable(line).map(({ asks, answer, accept }) => ({
-    topic: line.name,
-    asks: asks.map((ask) => ask.replace('$', line.name)),
-    answers: [answer],
-    accept: [accept.toLowerCase()],
-  }));
 
 const town: readonly Fact[] = [
   {
@@ -300,6 +112,7 @@ const town: readonly Fact[] = [
       'Tell me about Wrenmouth.',
       'What is the name of this town?',
     ],
+    clauses: ['what this town is called', 'where we are'],
     answers: ['Wrenmouth is a small harbour town by the sea.'],
     accept: ['harbour town'],
   },
@@ -311,6 +124,7 @@ const town: readonly Fact[] = [
       'How big is Wrenmouth?',
       'How many people are there in this town?',
     ],
+    clauses: ['how many people live here', 'how big this town is'],
     answers: ['Eight hundred people live in Wrenmouth.'],
     accept: ['eight hundred'],
   },
@@ -322,6 +136,7 @@ const town: readonly Fact[] = [
       'How is the river called?',
       'What is the river of Wrenmouth called?',
     ],
+    clauses: ['what the river is called'],
     answers: ['The river of Wrenmouth is called the Lull.'],
     accept: ['lull'],
   },
@@ -333,6 +148,7 @@ const town: readonly Fact[] = [
       'What is on the flag?',
       'What can be seen on the flag of this town?',
     ],
+    clauses: ['what is on the flag'],
     answers: ['The flag of Wrenmouth shows a white wren on blue.'],
     accept: ['white wren'],
   },
@@ -344,6 +160,7 @@ const town: readonly Fact[] = [
       'What do people pay with?',
       'Which coins are used here?',
     ],
+    clauses: ['how people pay here'],
     answers: ['People in Wrenmouth pay with pennies.'],
     accept: ['pennies'],
   },
@@ -355,6 +172,7 @@ const town: readonly Fact[] = [
       'Who leads the town?',
       'What is the name of the mayor?',
     ],
+    clauses: ['who the mayor is'],
     answers: ['The mayor of Wrenmouth is Agnes Bell.'],
     accept: ['agnes bell'],
   },
@@ -363,6 +181,6 @@ const town: readonly Fact[] = [
 export const townFacts = (): Fact[] => [
   ...boats.flatMap(boatFacts),
   ...weekEvents.flatMap(eventFacts),
-  ...lines.flatMap(lineFacts),
+  ...lineFacts(),
   ...town,
 ];
