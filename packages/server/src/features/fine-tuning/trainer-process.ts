@@ -51,8 +51,6 @@ export interface Trainer {
 /** More than any event; a line beyond it is no event. */
 const maxLineBytes = 8 * 1024 * 1024;
 const keptErrorBytes = 4096;
-/** Tells the worker that its standard input ends when its parent does. */
-const parentVariable = 'CORRAL_PARENT';
 
 export const defaultTrainerEntry = (): string =>
   fileURLToPath(import.meta.resolve('@corral/trainer/worker'));
@@ -64,7 +62,6 @@ export function createTrainer({ entry }: { entry: string }): Trainer {
       // It watches that pipe: the end of its standard input is our death.
       env: childEnvironment({ CORRAL_PARENT: 'pipe' }),
       detached: process.platform !== 'win32',
-      env: { ...process.env, [parentVariable]: 'pipe' },
     });
 
   return {
