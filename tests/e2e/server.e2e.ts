@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const main = fileURLToPath(import.meta.resolve('@corral/server/main'));
 const fakeMain = main.replace('main.ts', 'testing/main.fake.ts');
@@ -20,13 +20,20 @@ interface Started {
 let home: string;
 const children = new Set<ChildProcess>();
 
-beforeAll(async () => {
+beforeEach(async () => {
   home = await mkdtemp('/tmp/corral-test-e2e-');
 });
-afterAll(async () => {
-  for (const child of children) child.kill('SIGKILL');
+afterEach(async () => {
+  for (const child of children) {
+    child.kill('SIGKILL');
+    await ended(child);
+  }
   const database = postmaster();
+  const sockets = postmasterLine(4);
   if (database !== null && isAlive(database)) process.kill(database, 'SIGQUIT');
+  for (let tries = 0; database !== null && isAlive(database) && tries < 200; tries += 1)
+    await sleep(25);
+  if (sockets !== '') await rm(sockets, { recursive: true, force: true });
   await rm(home, { recursive: true, force: true });
 });
 
@@ -187,15 +194,27 @@ describe('corral server', () => {
   });
 
   it('brings its database back when that is killed', async () => {
-    const { child } = await start();
+    const { child, output } = await start();
+    const file = await upload('{}');
     const database = postmaster() ?? 0;
     process.kill(database, 'SIGKILL');
     for (let tries = 0; tries < 400 && !(await isReady()); tries += 1) await sleep(50);
-    expect(await isReady()).toBe(true);
+    expect([await isReady(), child.exitCode, output()]).toEqual([true, null, expect.anything()]);
     expect(postmaster()).not.toBe(database);
-    expect((await call('GET', '/v1/files')).data.length).toBeGreaterThan(0);
+    expect((await call('GET', `/v1/files/${file}`)).id).toBe(file);
     child.kill('SIGTERM');
     expect(await ended(child)).toBe(0);
+  });
+
+  it('leaves no child behind when it is stopped while it starts', async () => {
+    const { child } = launch({});
+    for (let tries = 0; tries < 600 && !existsSync(join(home, 'server.lock')); tries += 1)
+      await sleep(10);
+    child.kill('SIGINT');
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(0);
+    expect(postmaster()).toBeNull();
+    expect(existsSync(join(home, 'server.lock'))).toBe(false);
   });
 
   it('says in one line that a port is taken, and which is free', async () => {

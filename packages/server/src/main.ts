@@ -7,6 +7,8 @@ import { startServer } from './start-server.ts';
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
+const sameStopMilliseconds = 1000;
+
 // Whoever reads our words may end before us; the server goes on.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
@@ -14,6 +16,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { host: { type: 'string' }, port: { type: 'string' } },
   });
+  const stopped = whenAsked();
   const server = await startServer({
     overrides: {
       ...(values.host === undefined ? {} : { host: values.host }),
@@ -24,27 +27,38 @@ async function main(): Promise<void> {
   print(`Corral is ready at ${server.url} (state in ${server.home}).`);
   if (server.adminKey !== null)
     print(`Admin key, shown this once and kept in credentials.json: ${server.adminKey}`);
-  let stopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (stopping) process.exit(1);
-    stopping = true;
-    complain(`${signal}: stopping. Once more ends at once.`);
-    server.close().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        complain(String(error));
-        process.exit(1);
-      },
-    );
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  await stopped;
+  await server.close();
+  process.exit(0);
 }
+
+/** Listened to from the beginning: a stop during the start waits for it, so that no child is left. */
+const whenAsked = (): Promise<void> =>
+  new Promise((resolve) => {
+    let askedAt: number | null = null;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (askedAt !== null) {
+        // A Ctrl-C comes from the terminal and, as SIGTERM, from the command that started us.
+        if (performance.now() - askedAt > sameStopMilliseconds) process.exit(1);
+        return;
+      }
+      askedAt = performance.now();
+      complain(`${signal}: stopping. Once more ends at once.`);
+      resolve();
+    };
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+  });
 
 try {
   await main();
 } catch (error) {
-  if (!CorralError.isInstance(error)) throw error;
-  complain(`${error.message} ${error.next}`);
-  process.exit(error.code === 'config_invalid' ? 2 : 1);
+  const isMisuse =
+    error instanceof TypeError && String(Reflect.get(error, 'code')).startsWith('ERR_PARSE_ARGS');
+  if (isMisuse) complain(`${error.message} Usage: main.ts [--host HOST] [--port PORT]`);
+  else if (CorralError.isInstance(error)) complain(`${error.message} ${error.next}`);
+  else throw error;
+  process.exit(
+    isMisuse || (CorralError.isInstance(error) && error.code === 'config_invalid') ? 2 : 1,
+  );
 }

@@ -70,7 +70,10 @@ export async function prepareRuntime(
 ): Promise<PostgresRuntime> {
   const reachable = user === null || canTraverse(join(root, 'native', 'bin'), user);
   if (reachable && (await linkLibraries(root))) return binaries(root);
-  return binaries(await copyOf(root, user === null ? own : shared));
+  const copy = await copyOf(root, user === null ? own : shared);
+  if (user !== null && !canTraverse(join(copy, 'native', 'bin'), user))
+    throw embeddedUnavailable(`the user ${user.name} cannot reach ${copy}; check its permissions`);
+  return binaries(copy);
 }
 
 const binaries = (root: string): PostgresRuntime => ({

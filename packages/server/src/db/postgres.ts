@@ -22,7 +22,7 @@ export interface PostgresOptions {
   readonly kind: DatabaseKind;
   readonly connection: PoolConfig;
   readonly pool: number;
-  /** A pooled connection broke while idle; the pool replaces it. */
+  /** A connection broke; the pool replaces it. */
   readonly onError: (error: Error) => void;
   /** After the pool is closed. */
   readonly onClose?: () => Promise<void>;
@@ -39,6 +39,8 @@ export async function postgresDatabase(options: PostgresOptions): Promise<Databa
     types: parsers,
   });
   pool.on('error', onError);
+  // A connection in use tells its user by a rejection as well; unheard, the event would end the process.
+  pool.on('connect', (client) => void client.on('error', onError));
   try {
     const { rows } = await pool.query<{ version: string; schema: string }>(
       `select current_setting('server_version') as version, current_schema() as schema`,
