@@ -3,11 +3,12 @@
 // Assistant-only loss scores about half of the rows, and the head is a fifth of a small model's work.
 import type { ModelConfig } from '@corral/formats';
 import { lower } from '../onnx/lower.ts';
-import type { HostTensors, Runtime, Session } from '../runtime/runtime.ts';
+import type { HostTensor, HostTensors, Runtime, Session } from '../runtime/runtime.ts';
 import { hostTensor } from '../runtime/runtime.ts';
 import { buildHeadGraphs } from './head-graphs.ts';
 import type { HeadGraphs } from './head-graphs.ts';
 import type { StoredTensor } from './model-tensors.ts';
+import type { Workspace } from './workspace.ts';
 import { accumulate, createWorkspace } from './workspace.ts';
 
 const chunkSizes = [16, 32, 64, 128, 256, 512];
@@ -65,131 +66,151 @@ interface Chunk {
   readonly size: number;
 }
 
-const scoredChunks = (weights: Float32Array, sizeFor: (rows: number) => number): Chunk[] => {
-  const scored: number[] = [];
-  for (let i = 0; i < weights.length; i++) if (weights[i] !== 0) scored.push(i);
+interface Head extends LmHeadOptions {
+  readonly workspace: Workspace;
+  readonly sizeFor: (rows: number) => number;
+  readonly sessionFor: (pass: Pass, rows: number) => Promise<Session>;
+}
+
+const cutIntoChunks = (rows: readonly number[], { sizeFor }: Head): Chunk[] => {
   const chunks: Chunk[] = [];
-  for (let start = 0; start < scored.length;) {
-    const size = sizeFor(scored.length - start);
-    chunks.push({ rows: scored.slice(start, start + size), size });
+  for (let start = 0; start < rows.length;) {
+    const size = sizeFor(rows.length - start);
+    chunks.push({ rows: rows.slice(start, start + size), size });
     start += size;
   }
   return chunks;
 };
 
-export const createLmHead = ({ config, norm, table, runtime }: LmHeadOptions): LmHead => {
-  const { hidden_size: d, vocab_size: vocabulary } = config;
+const scoredRows = (weights: Float32Array): number[] =>
+  Array.from(weights.keys()).filter((row) => weights[row] !== 0);
+
+/** The chunk's hidden states and the model's weights. */
+const hiddenFeeds = (head: Head, { rows, size }: Chunk, hidden: Float32Array): HostTensors => {
+  const d = head.config.hidden_size;
+  const x = head.workspace.floats('x', size * d).fill(0);
+  for (const [i, row] of rows.entries()) x.set(hidden.subarray(row * d, (row + 1) * d), i * d);
+  return { x: hostTensor(x, [size, d]), norm: head.norm.tensor, table: head.table.tensor };
+};
+
+const labelFeeds = ({ rows, size }: Chunk, targets: Int32Array): HostTensors => {
+  const labels = new BigInt64Array(size);
+  for (const [i, row] of rows.entries()) labels[i] = BigInt(targets[row] ?? 0);
+  return { labels: hostTensor(labels, [size]) };
+};
+
+/** One number for each row of a chunk. */
+const column = ({ workspace }: Head, name: string, { size }: Chunk): HostTensor =>
+  hostTensor(workspace.floats(name, size), [size, 1]);
+
+const numbers = (tensor: HostTensor): Float32Array => tensor.data as Float32Array;
+
+const emptyResult: HeadResult = { lossSum: 0, weightSum: 0, correct: 0, scored: 0 };
+
+/** Adds a chunk's losses and hits, row by row in order, in float64. */
+const addChunk = (
+  sum: HeadResult,
+  { rows }: Chunk,
+  { loss, right, weights }: { loss: HostTensor; right: HostTensor; weights: Float32Array },
+): HeadResult => {
+  let { lossSum, weightSum, correct } = sum;
+  for (const [i, row] of rows.entries()) {
+    const weight = weights[row] ?? 0;
+    lossSum += weight * (numbers(loss)[i] ?? 0);
+    weightSum += weight;
+    correct += numbers(right)[i] ?? 0;
+  }
+  return { lossSum, weightSum, correct, scored: sum.scored + rows.length };
+};
+
+const evaluateRows = async (head: Head, targets: HeadTargets): Promise<HeadResult> => {
+  const { hidden, weights } = targets;
+  let sum = emptyResult;
+  for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
+    const session = await head.sessionFor('evaluate', chunk.size);
+    const [loss, right] = [column(head, 'loss', chunk), column(head, 'right', chunk)];
+    const feeds = { ...hiddenFeeds(head, chunk, hidden), ...labelFeeds(chunk, targets.targets) };
+    await session.run(feeds, { loss, right });
+    sum = addChunk(sum, chunk, { loss, right, weights });
+  }
+  return sum;
+};
+
+/** Where the gradients of norm and table are computed before they are added up. */
+const weightGradients = ({ norm, table, workspace }: Head): HostTensors => {
+  if (!norm.grad || !table.grad) return {};
+  return {
+    d_norm: hostTensor(workspace.floats('d_norm', norm.grad.length), norm.shape),
+    d_table: hostTensor(workspace.floats('d_table', table.grad.length), table.shape),
+  };
+};
+
+const trainRows = async (
+  head: Head,
+  { hidden, targets, weights }: HeadTargets,
+  lossScale: number,
+): Promise<HeadResult & { dHidden: Float32Array }> => {
+  const d = head.config.hidden_size;
+  const dHidden = head.workspace.floats('d hidden', hidden.length).fill(0);
+  const grads = weightGradients(head);
+  let sum = emptyResult;
+  for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
+    const session = await head.sessionFor('train', chunk.size);
+    const dloss = column(head, 'dloss', chunk);
+    numbers(dloss).fill(0);
+    for (const [i, row] of chunk.rows.entries())
+      numbers(dloss)[i] = lossScale * (weights[row] ?? 0);
+    const [loss, right] = [column(head, 'loss', chunk), column(head, 'right', chunk)];
+    const dx = head.workspace.floats('dx', chunk.size * d);
+    const feeds = { ...hiddenFeeds(head, chunk, hidden), ...labelFeeds(chunk, targets), dloss };
+    await session.run(feeds, { loss, right, dx: hostTensor(dx, [chunk.size, d]), ...grads });
+    sum = addChunk(sum, chunk, { loss, right, weights });
+    for (const [i, row] of chunk.rows.entries()) {
+      dHidden.set(dx.subarray(i * d, (i + 1) * d), row * d);
+    }
+    const { d_norm, d_table } = grads;
+    if (head.norm.grad && d_norm) accumulate(head.norm.grad, numbers(d_norm));
+    if (head.table.grad && d_table) accumulate(head.table.grad, numbers(d_table));
+  }
+  return { ...sum, dHidden };
+};
+
+const logitsOfRows = async (head: Head, hidden: Float32Array): Promise<Float32Array[]> => {
+  const { hidden_size: d, vocab_size: vocabulary } = head.config;
+  const rows = Array.from({ length: hidden.length / d }, (_, row) => row);
+  const found: Float32Array[] = [];
+  for (const chunk of cutIntoChunks(rows, head)) {
+    const session = await head.sessionFor('logits', chunk.size);
+    const out = head.workspace.floats('logits', chunk.size * vocabulary);
+    const logits = hostTensor(out, [chunk.size, vocabulary]);
+    await session.run(hiddenFeeds(head, chunk, hidden), { logits });
+    for (const i of chunk.rows.keys()) {
+      found.push(out.slice(i * vocabulary, (i + 1) * vocabulary));
+    }
+  }
+  return found;
+};
+
+export const createLmHead = (options: LmHeadOptions): LmHead => {
+  const { config, table, runtime } = options;
   const trainable = table.grad !== null;
-  const workspace = createWorkspace();
-  const sizeFor = chunkSizer(vocabulary);
   const sessions = new Map<string, Promise<Session>>();
-  const weights: HostTensors = { norm: norm.tensor, table: table.tensor };
-
-  const sessionFor = (pass: Pass, rows: number): Promise<Session> => {
-    const key = `${pass} ${rows}`;
-    const graphs = () => buildHeadGraphs(config, { rows, trainable });
-    const session = sessions.get(key) ?? runtime.createSession(lower(graphs()[pass]));
-    sessions.set(key, session);
-    return session;
+  const head: Head = {
+    ...options,
+    workspace: createWorkspace(),
+    sizeFor: chunkSizer(config.vocab_size),
+    sessionFor(pass, rows) {
+      const key = `${pass} ${rows}`;
+      const make = () =>
+        runtime.createSession(lower(buildHeadGraphs(config, { rows, trainable })[pass]));
+      const session = sessions.get(key) ?? make();
+      sessions.set(key, session);
+      return session;
+    },
   };
-
-  const gather = ({ rows, size }: Chunk, hidden: Float32Array): Float32Array => {
-    const x = workspace.floats('x', size * d).fill(0);
-    for (const [i, row] of rows.entries()) x.set(hidden.subarray(row * d, (row + 1) * d), i * d);
-    return x;
+  return {
+    evaluate: (targets) => evaluateRows(head, targets),
+    train: (targets, lossScale) => trainRows(head, targets, lossScale),
+    logits: (hidden) => logitsOfRows(head, hidden),
   };
-  const inputsOf = (chunk: Chunk, { hidden, targets }: HeadTargets): HostTensors => {
-    const labels = new BigInt64Array(chunk.size);
-    for (const [i, row] of chunk.rows.entries()) labels[i] = BigInt(targets[row] ?? 0);
-    return {
-      ...weights,
-      x: hostTensor(gather(chunk, hidden), [chunk.size, d]),
-      labels: hostTensor(labels, [chunk.size]),
-    };
-  };
-  const column = (name: string, size: number): Float32Array => workspace.floats(name, size);
-  const sumUp = (chunks: readonly Chunk[], perRow: Float32Array, all: Float32Array): HeadResult => {
-    let [lossSum, weightSum, correct, scored] = [0, 0, 0, 0];
-    for (const { rows } of chunks) {
-      for (const row of rows) {
-        const weight = all[row] ?? 0;
-        lossSum += weight * (perRow[2 * row] ?? 0);
-        weightSum += weight;
-        correct += perRow[2 * row + 1] ?? 0;
-        scored += 1;
-      }
-    }
-    return { lossSum, weightSum, correct, scored };
-  };
-
-  /** Loss and hit of each row, [M, 2], written by every pass over a chunk. */
-  const note = ({ rows, size }: Chunk, perRow: Float32Array): void => {
-    const loss = column('loss', size);
-    const right = column('right', size);
-    for (const [i, row] of rows.entries()) {
-      perRow[2 * row] = loss[i] ?? 0;
-      perRow[2 * row + 1] = right[i] ?? 0;
-    }
-  };
-  const resultsOf = (size: number): HostTensors => ({
-    loss: hostTensor(column('loss', size), [size, 1]),
-    right: hostTensor(column('right', size), [size, 1]),
-  });
-
-  const evaluate: LmHead['evaluate'] = async (targets) => {
-    const chunks = scoredChunks(targets.weights, sizeFor);
-    const perRow = workspace.floats('per row', 2 * targets.weights.length);
-    for (const chunk of chunks) {
-      const session = await sessionFor('evaluate', chunk.size);
-      await session.run(inputsOf(chunk, targets), resultsOf(chunk.size));
-      note(chunk, perRow);
-    }
-    return sumUp(chunks, perRow, targets.weights);
-  };
-
-  const train: LmHead['train'] = async (targets, lossScale) => {
-    const chunks = scoredChunks(targets.weights, sizeFor);
-    const perRow = workspace.floats('per row', 2 * targets.weights.length);
-    const dHidden = workspace.floats('d hidden', targets.hidden.length).fill(0);
-    for (const chunk of chunks) {
-      const { rows, size } = chunk;
-      const session = await sessionFor('train', size);
-      const dloss = column('dloss', size).fill(0);
-      for (const [i, row] of rows.entries()) dloss[i] = lossScale * (targets.weights[row] ?? 0);
-      const dx = workspace.floats('dx', size * d);
-      const dNorm = workspace.floats('d_norm', trainable ? d : 0);
-      const dTable = workspace.floats('d_table', trainable ? vocabulary * d : 0);
-      const feeds = { ...inputsOf(chunk, targets), dloss: hostTensor(dloss, [size, 1]) };
-      await session.run(feeds, {
-        ...resultsOf(size),
-        dx: hostTensor(dx, [size, d]),
-        ...(trainable && {
-          d_norm: hostTensor(dNorm, norm.shape),
-          d_table: hostTensor(dTable, table.shape),
-        }),
-      });
-      note(chunk, perRow);
-      for (const [i, row] of rows.entries()) dHidden.set(dx.subarray(i * d, (i + 1) * d), row * d);
-      if (norm.grad) accumulate(norm.grad, dNorm);
-      if (table.grad) accumulate(table.grad, dTable);
-    }
-    return { ...sumUp(chunks, perRow, targets.weights), dHidden };
-  };
-
-  const logits: LmHead['logits'] = async (hidden) => {
-    const found: Float32Array[] = [];
-    const count = hidden.length / d;
-    for (let start = 0; start < count; start += found.length - start) {
-      const size = sizeFor(count - start);
-      const rows = Array.from({ length: Math.min(size, count - start) }, (_, i) => start + i);
-      const session = await sessionFor('logits', size);
-      const out = workspace.floats('logits', size * vocabulary);
-      const x = hostTensor(gather({ rows, size }, hidden), [size, d]);
-      await session.run({ ...weights, x }, { logits: hostTensor(out, [size, vocabulary]) });
-      for (const i of rows.keys()) found.push(out.slice(i * vocabulary, (i + 1) * vocabulary));
-    }
-    return found;
-  };
-
-  return { evaluate, train, logits };
 };

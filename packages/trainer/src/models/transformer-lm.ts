@@ -3,10 +3,12 @@
 import { CorralError } from '@corral/contracts';
 import type { ModelConfig } from '@corral/formats';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { RowGroup } from './batch-layout.ts';
 import { rowGroups } from './batch-layout.ts';
 import type { BatchResult, CausalLm, LoraOptions, PackedBatch } from './causal-lm.ts';
+import type { DecoderStack } from './decoder-stack.ts';
 import { createDecoderStack } from './decoder-stack.ts';
-import type { HeadResult } from './lm-head.ts';
+import type { HeadResult, LmHead } from './lm-head.ts';
 import { createLmHead } from './lm-head.ts';
 import type { ModelTensors, StoredTensor } from './model-tensors.ts';
 import { allTensors, isAdapter, trainableParameters } from './model-tensors.ts';
@@ -92,73 +94,93 @@ const createPassKeys = (seed: number): ((step: number) => Key) => {
   };
 };
 
+interface Parts {
+  readonly config: ModelConfig;
+  readonly embedding: StoredTensor;
+  readonly stack: DecoderStack;
+  readonly head: LmHead;
+}
+
+const trainGroup = async (
+  { embedding, stack, head }: Parts,
+  group: RowGroup,
+  { key, lossScale }: { readonly key: Key; readonly lossScale: number },
+): Promise<HeadResult> => {
+  const { tokens, targets, weights } = group.batch;
+  embed(tokens, embedding, stack.input(group));
+  const hidden = await stack.forward(group, key);
+  const { dHidden, ...result } = await head.train({ hidden, targets, weights }, lossScale);
+  accumulateEmbedding(tokens, await stack.backward(group, key, dHidden), embedding);
+  return result;
+};
+
+const evaluateGroup = async (
+  { embedding, stack, head }: Parts,
+  group: RowGroup,
+): Promise<HeadResult> => {
+  const { tokens, targets, weights } = group.batch;
+  embed(tokens, embedding, stack.input(group));
+  return head.evaluate({ hidden: await stack.evaluate(group), targets, weights });
+};
+
+const logitsOf = async (
+  { config, embedding, stack, head }: Parts,
+  group: RowGroup,
+  [from, to]: readonly [number, number],
+): Promise<Float32Array[]> => {
+  embed(group.batch.tokens, embedding, stack.input(group));
+  const hidden = await stack.evaluate(group);
+  return head.logits(hidden.subarray(from * config.hidden_size, to * config.hidden_size));
+};
+
+const baseParameterCount = (tensors: ModelTensors): number =>
+  allTensors(tensors)
+    .filter((tensor) => !isAdapter(tensor))
+    .reduce((count, { data }) => count + data.length, 0);
+
 export const createTransformerLm = (options: TransformerOptions): CausalLm => {
   const { config, tensors, lora, runtime } = options;
   const { embedding, layers, norm, head: table } = tensors;
-  const stack = createDecoderStack({
-    ...options,
-    layers,
-    loraScale: lora ? lora.alpha / lora.rank : 0,
-    dropout: lora?.dropout ?? 0,
-  });
-  const head = createLmHead({ config, norm, table, runtime });
+  const loraScale = lora ? lora.alpha / lora.rank : 0;
+  const dropout = lora?.dropout ?? 0;
+  const parts: Parts = {
+    config,
+    embedding,
+    stack: createDecoderStack({ ...options, layers, loraScale, dropout }),
+    head: createLmHead({ config, norm, table, runtime }),
+  };
   const passKey = createPassKeys(options.seed);
   let closed = false;
-  const groupsOf = (batch: PackedBatch) => {
+  const groupsOf = (batch: PackedBatch): RowGroup[] => {
     if (closed) throw new CorralError('closed', { params: { what: 'model' } });
     checkBatch(batch, config);
     return rowGroups(batch, config.sliding_window);
   };
-
-  const forwardBackward: CausalLm['forwardBackward'] = async (batch, { lossScale, step }) => {
-    const key = passKey(step);
+  const overGroups = async (
+    batch: PackedBatch,
+    pass: (group: RowGroup) => Promise<HeadResult>,
+  ): Promise<BatchResult> => {
     let sum = emptyResult;
-    for (const group of groupsOf(batch)) {
-      const { tokens, targets, weights } = group.batch;
-      embed(tokens, embedding, stack.input(group));
-      const hidden = await stack.forward(group, key);
-      const { dHidden, ...result } = await head.train({ hidden, targets, weights }, lossScale);
-      const dEmbedded = await stack.backward(group, key, dHidden);
-      accumulateEmbedding(tokens, dEmbedded, embedding);
-      sum = addGroup(sum, result, group.batch);
-    }
+    for (const group of groupsOf(batch)) sum = addGroup(sum, await pass(group), group.batch);
     return sum;
   };
-
-  const evaluate: CausalLm['evaluate'] = async (batch) => {
-    let sum = emptyResult;
-    for (const group of groupsOf(batch)) {
-      const { tokens, targets, weights } = group.batch;
-      embed(tokens, embedding, stack.input(group));
-      const hidden = await stack.evaluate(group);
-      sum = addGroup(sum, await head.evaluate({ hidden, targets, weights }), group.batch);
-    }
-    return sum;
-  };
-
-  const nextTokenLogits: CausalLm['nextTokenLogits'] = async (tokens, from) => {
-    const [group] = groupsOf(singleExample(tokens));
-    if (!group) return [];
-    embed(group.batch.tokens, embedding, stack.input(group));
-    const hidden = await stack.evaluate(group);
-    const d = config.hidden_size;
-    return head.logits(hidden.subarray(from * d, tokens.length * d));
-  };
-
   const close = (): Promise<void> => {
     closed = true;
     return runtime.close();
   };
-
   return {
     config,
     parameters: trainableParameters(tensors),
-    baseParameterCount: allTensors(tensors)
-      .filter((tensor) => !isAdapter(tensor))
-      .reduce((count, { data }) => count + data.length, 0),
-    forwardBackward,
-    evaluate,
-    nextTokenLogits,
+    baseParameterCount: baseParameterCount(tensors),
+    forwardBackward(batch, { lossScale, step }) {
+      const key = passKey(step);
+      return overGroups(batch, (group) => trainGroup(parts, group, { key, lossScale }));
+    },
+    evaluate: (batch) => overGroups(batch, (group) => evaluateGroup(parts, group)),
+    async nextTokenLogits(tokens, from) {
+      const [group] = groupsOf(singleExample(tokens));
+      return group ? logitsOf(parts, group, [from, tokens.length]) : [];
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -106,6 +106,48 @@ const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array<ArrayBuffer> =
 /** Above this a repeated number is made by a node when the session is created, not stored in the model. */
 const largestStoredFill = 4096;
 
+/** Gives results their names; one that is fed, constant or asked for twice is copied under its name. */
+const nameOutputs = (nodes: readonly NodeProto[], outputs: readonly OutputInfo[]): NodeProto[] => {
+  const renames = new Map<string, string>();
+  const computed = new Set(nodes.flatMap((node) => node.output));
+  const copies: NodeProto[] = [];
+  for (const { name, from } of outputs) {
+    if (computed.has(from) && !renames.has(from)) renames.set(from, name);
+    else
+      copies.push(create(NodeProtoSchema, { opType: 'Identity', input: [from], output: [name] }));
+  }
+  const rename = (name: string): string => renames.get(name) ?? name;
+  for (const node of [...nodes, ...copies]) {
+    node.input = node.input.map(rename);
+    node.output = node.output.map(rename);
+  }
+  return copies;
+};
+
+interface Parts {
+  readonly nodes: readonly NodeProto[];
+  readonly initializers: TensorProto[];
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly OutputInfo[];
+}
+
+const serialise = ({ nodes, initializers, inputs, outputs }: Parts): OnnxModel => {
+  const graph = create(GraphProtoSchema, {
+    name: 'corral',
+    node: [...nodes, ...nameOutputs(nodes, outputs)],
+    input: inputs.map(valueInfo),
+    output: outputs.map(valueInfo),
+    initializer: initializers,
+  });
+  const opsetImport = [
+    create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) }),
+    create(OperatorSetIdProtoSchema, { domain: microsoft, version: 1n }),
+  ];
+  const model = create(ModelProtoSchema, { irVersion: BigInt(irVersion), opsetImport, graph });
+  return { bytes: toBinary(ModelProtoSchema, model), inputs, outputs };
+};
+
+/** Tensors are named `#0`, `#1`, ...: no input is called that. */
 export const createEmitter = (): Emitter => {
   const nodes: NodeProto[] = [];
   const initializers: TensorProto[] = [];
@@ -120,7 +162,7 @@ export const createEmitter = (): Emitter => {
   const emit = (spec: NodeSpec): readonly string[] =>
     once(JSON.stringify(spec), () => {
       const { type, inputs, attributes = {}, domain = '', outputs = 1 } = spec;
-      const output = Array.from({ length: outputs }, () => `t${count++}`);
+      const output = Array.from({ length: outputs }, () => `#${count++}`);
       const attribute = Object.entries(attributes).map(([name, value]) =>
         attributeProto(name, value),
       );
@@ -139,7 +181,7 @@ export const createEmitter = (): Emitter => {
     });
 
   const constant = (array: Float32Array | BigInt64Array, shape: readonly number[]): string => {
-    const name = `c${count++}`;
+    const name = `#${count++}`;
     const dataType = array instanceof Float32Array ? FLOAT : INT64;
     const dims = shape.map(BigInt);
     initializers.push(create(TensorProtoSchema, { name, dataType, dims, rawData: bytesOf(array) }));
@@ -161,40 +203,10 @@ export const createEmitter = (): Emitter => {
     return once(key, () => [constant(new Float32Array(length).fill(value), shape)])[0] ?? '';
   };
 
-  /** Gives results their names; one that is fed, constant or asked for twice is copied under its name. */
-  const nameOutputs = (outputs: readonly OutputInfo[]): NodeProto[] => {
-    const renames = new Map<string, string>();
-    const computed = new Set(nodes.flatMap((node) => node.output));
-    const copies: NodeProto[] = [];
-    for (const { name, from } of outputs) {
-      if (computed.has(from) && !renames.has(from)) renames.set(from, name);
-      else
-        copies.push(create(NodeProtoSchema, { opType: 'Identity', input: [from], output: [name] }));
-    }
-    const rename = (name: string): string => renames.get(name) ?? name;
-    for (const node of [...nodes, ...copies]) {
-      node.input = node.input.map(rename);
-      node.output = node.output.map(rename);
-    }
-    return copies;
+  return {
+    emit,
+    integers,
+    filled,
+    finish: (inputs, outputs) => serialise({ nodes, initializers, inputs, outputs }),
   };
-
-  const finish: Emitter['finish'] = (inputs, outputs) => {
-    const copies = nameOutputs(outputs);
-    const graph = create(GraphProtoSchema, {
-      name: 'corral',
-      node: [...nodes, ...copies],
-      input: inputs.map(valueInfo),
-      output: outputs.map(valueInfo),
-      initializer: initializers,
-    });
-    const opsetImport = [
-      create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) }),
-      create(OperatorSetIdProtoSchema, { domain: microsoft, version: 1n }),
-    ];
-    const model = create(ModelProtoSchema, { irVersion: BigInt(irVersion), opsetImport, graph });
-    return { bytes: toBinary(ModelProtoSchema, model), inputs, outputs };
-  };
-
-  return { emit, integers, filled, finish };
 };
