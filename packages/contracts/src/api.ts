@@ -78,7 +78,8 @@ export const createKeySchema = z.object({
   name: z.string().min(1).max(128),
   scopes: z.array(z.enum(keyScopes)).min(1).default(['inference', 'training', 'read']),
   project: z.string().optional(),
-  expires_in_seconds: z.int().positive().nullable().default(null),
+  /** A hundred years at most. */
+  expires_in_seconds: z.int().positive().max(3_153_600_000).nullable().default(null),
 });
 export const keySchema = z.object({
   id: z.string(),

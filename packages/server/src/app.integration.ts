@@ -1,3 +1,4 @@
+import { connect, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTestApp, type TestApp } from './testing/create-test-app.fake.ts';
 
@@ -12,6 +13,24 @@ const post = (body: unknown, headers: Record<string, string> = {}) =>
 const json = { 'content-type': 'application/json' };
 
 describe('every answer', () => {
+  it.each([
+    ['no HTTP at all', 'nonsense\r\n\r\n', 400],
+    ['too many headers', `GET /healthz HTTP/1.1\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`, 431],
+  ])('to %s is an error of the same shape', async (_what, bytes, status) => {
+    if (!server.app.server.listening) await server.app.listen({ port: 0 });
+    const socket = connect((server.app.server.address() as AddressInfo).port, '127.0.0.1');
+    socket.write(bytes);
+    let answer = '';
+    for await (const chunk of socket) answer += String(chunk);
+    const [head = '', body = ''] = answer.split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    const id = /x-request-id: (\S+)/.exec(head)?.[1];
+    expect(JSON.parse(body)).toMatchObject({
+      error: { code: 'invalid_request', message: expect.any(String) },
+      corral: { request_id: id },
+    });
+  });
+
   it('carries a request id: the given one when it is sane, else a new one', async () => {
     const given = await server.call('GET', '/healthz', { headers: { 'x-request-id': 'abc-1' } });
     expect(given.headers['x-request-id']).toBe('abc-1');
@@ -55,6 +74,30 @@ describe('every answer', () => {
       null,
     ],
     ['an unknown id', () => server.call('GET', '/v1/fine_tuning/jobs/x'), 404, 'not_found', null],
+    ['a NUL in a path', () => server.call('GET', '/v1/files/a%00b'), 400, 'invalid_request', null],
+    ['a NUL in a body', () => post({ name: 'a\u0000b' }), 400, 'invalid_request', null],
+    [
+      'a NUL in a filter',
+      () => server.call('GET', '/v1/fine_tuning/jobs?metadata%5Ba%5D=%00'),
+      400,
+      'invalid_request',
+      null,
+    ],
+    ['a broken URL', () => server.call('GET', '/v1/files/%ff'), 400, 'invalid_request', null],
+    [
+      'an endless id',
+      () => server.call('GET', `/v1/files/${'x'.repeat(600)}`),
+      400,
+      'invalid_request',
+      null,
+    ],
+    [
+      'a key for longer than dates last',
+      () => post({ name: 'a', scopes: ['read'], expires_in_seconds: 9e15 }),
+      400,
+      'invalid_request',
+      'expires_in_seconds',
+    ],
     [
       'prototype pollution',
       () => post('{"name":"a","__proto__":{"x":1}}', json),

@@ -10,7 +10,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import { registerAuthentication, type Authenticator } from './http/authentication.ts';
-import { registerErrorHandling } from './http/errors.ts';
+import { registerErrorHandling, sendUnparsed, sendUnrouted } from './http/errors.ts';
 import type { Feature } from './http/feature.ts';
 import type { Metrics } from './http/metrics.ts';
 import { version } from './version.ts';
@@ -38,6 +38,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
       return typeof given === 'string' && saneRequestId.test(given) ? given : newId('request');
     },
     routerOptions: { maxParamLength: 512 },
+    frameworkErrors: sendUnrouted,
+    clientErrorHandler: sendUnparsed,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

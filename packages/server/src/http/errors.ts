@@ -1,6 +1,8 @@
 // Whatever goes wrong leaves as OpenAI's error body with a stable code. Foreseen errors say what to do;
 // everything else is a defect: logged whole, shown only as a request id.
-import { CorralError, toErrorBody } from '@corral/contracts';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { CorralError, newId, toErrorBody } from '@corral/contracts';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 
@@ -22,6 +24,39 @@ export function registerErrorHandling(app: FastifyInstance, bodyLimit: number): 
     ),
   );
 }
+
+/** Answers what never reaches a route: a URL that cannot be read. No hook has run for it. */
+export function sendUnrouted(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  const reason = `The URL cannot be read: ${error.message}.`;
+  const refusal = new CorralError('invalid_request', { params: { reason }, cause: error });
+  sendError(reply.header('x-request-id', request.id), refusal, request.id);
+}
+
+/** Answers bytes that are no HTTP request, or too much of one, on the bare socket. */
+export function sendUnparsed(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = unparsedStatus[error.code ?? ''] ?? 400;
+  const reason = `This is no HTTP request that can be read: ${error.message}.`;
+  const id = newId('request');
+  const body = JSON.stringify(
+    toErrorBody(new CorralError('invalid_request', { params: { reason } }), id),
+  );
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${id}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+const unparsedStatus: Readonly<Record<string, number>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+};
 
 function sendError(reply: FastifyReply, error: CorralError, requestId: string): FastifyReply {
   if (error.status === 429 || error.status === 503) {
@@ -57,6 +92,8 @@ export function toCorralError(
   if (code === 'FST_ERR_CTP_EMPTY_JSON_BODY') return refuse('The body is empty; JSON is expected.');
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
     return refuse(`The content type "${request.headers['content-type'] ?? ''}" is not accepted.`);
+  if (unstorable.has(code))
+    return refuse('A value cannot be stored: text without the character U+0000 is needed.');
   if (isDatabaseGone(thrown, code))
     return new CorralError('database_unreachable', {
       params: { reason: code },
@@ -67,6 +104,9 @@ export function toCorralError(
   if (status >= 400 && status < 500 && thrown instanceof Error) return refuse(thrown.message);
   return new CorralError('internal_error', { params: { request_id: request.id }, cause: thrown });
 }
+
+/** SQLSTATEs of characters that Postgres has no place for, in text and in JSON. */
+const unstorable: ReadonlySet<string> = new Set(['22021', '22P05']);
 
 /** The socket refused or gone, or Postgres starting, stopping or crashed (SQLSTATE class 57P). */
 const isDatabaseGone = (thrown: unknown, code: string): boolean =>
