@@ -121,10 +121,10 @@ export async function inspectWeights(path: string): Promise<WeightFacts> {
 
 /** SHA-256 over the sorted list of digests and names of a folder's files, one a line, as `sha256sum` writes it. */
 export async function hashFolder(path: string, signal?: AbortSignal): Promise<string> {
-  const entries = await readdir(path, { withFileTypes: true });
-  const names = entries.filter((entry) => entry.isFile()).map((entry) => entry.name);
   const manifest = createHash('sha256');
-  for (const name of names.toSorted()) {
+  for (const name of (await readdir(path)).toSorted()) {
+    // Through links: the folders of Hugging Face's own cache hold nothing else.
+    if (!(await stat(join(path, name))).isFile()) continue;
     manifest.update(`${await hashFile(join(path, name), signal)}  ${name}\n`);
   }
   return manifest.digest('hex');

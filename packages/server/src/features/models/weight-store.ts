@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { constants, copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, join, resolve, sep } from 'node:path';
 import { ensureFreeSpace } from '../../download/disk-space.ts';
 import type { FreeBytes } from '../../download/disk-space.ts';
 
@@ -75,7 +75,8 @@ export function createWeightStore(
       }
     },
     async remove(file) {
-      if (file.startsWith(root)) await rm(file, { force: true, recursive: true });
+      const path = resolve(file);
+      if (path.startsWith(resolve(root) + sep)) await rm(path, { force: true, recursive: true });
     },
   };
 }
