@@ -11,7 +11,7 @@ import { z } from 'zod';
 const mebibyte = 1024 * 1024;
 const engine = engineOptionsSchema.shape;
 
-export const configSchema = z.strictObject({
+const configSchema = z.strictObject({
   home: z.string().min(1).describe('Folder of all state.'),
   host: z
     .string()

@@ -24,7 +24,7 @@ export interface StagedArtifact {
   discard(): Promise<void>;
 }
 
-export interface PutOptions {
+interface PutOptions {
   /** Refuse more than this with `payload_too_large`. */
   readonly maxBytes?: number;
 }

@@ -22,7 +22,7 @@ import {
   type RuntimeUser,
 } from './embedded-runtime.ts';
 
-export interface PostgresConnection {
+interface PostgresConnection {
   readonly host: string;
   readonly port: number;
   readonly user: string;

@@ -73,7 +73,7 @@ function sendError(reply: FastifyReply, error: CorralError, requestId: string): 
 }
 
 /** What a thrown value means to the person who sent the request. */
-export function toCorralError(
+function toCorralError(
   thrown: unknown,
   request: Pick<FastifyRequest, 'id' | 'headers'>,
   bodyLimit: number,

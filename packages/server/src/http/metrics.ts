@@ -1,9 +1,9 @@
 // Figures for Prometheus, in its text format 0.0.4: counters that features raise and gauges that are read
 // when asked. Small on purpose; labels come from closed sets, never from callers' text.
 
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 
-export interface Counter {
+interface Counter {
   add(value?: number, labels?: Labels): void;
 }
 

@@ -2,7 +2,7 @@
 import type { KeyScope } from '@corral/contracts';
 import type { FastifyRequest } from 'fastify';
 
-export interface Actor {
+interface Actor {
   readonly kind: 'key' | 'system';
   readonly id: string;
 }

@@ -11,7 +11,7 @@ import { contextOf } from '../http/request-context.ts';
 const keptHours = 24;
 const sane = /^[\x21-\x7e]{1,255}$/;
 
-export interface OnceSteps<T> {
+interface OnceSteps<T> {
   /** What was asked for: JSON. Two requests with the same key must agree in it. */
   readonly fingerprint: unknown;
   /** Answers from the resource that the first request made. */

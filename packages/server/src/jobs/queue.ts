@@ -4,9 +4,9 @@
 import { PgBoss, fromKysely } from 'pg-boss';
 import type { Database, Tx } from '../db/database.ts';
 
-export type JobPayload = Readonly<Record<string, string>>;
+type JobPayload = Readonly<Record<string, string>>;
 
-export interface QueueDefinition {
+interface QueueDefinition {
   readonly name: string;
   /** Handlers at a time in this process. */
   readonly concurrency: number;

@@ -20,7 +20,7 @@ export interface TestResponse {
   readonly json: any;
 }
 
-export interface CallOptions {
+interface CallOptions {
   /** Default: the admin key. Null: none. */
   readonly key?: string | null;
   readonly body?: unknown;

@@ -7,17 +7,24 @@ export interface FakeModels {
   readonly parity: ParityPort;
   readonly adapters: TrainedAdapter[];
   /** What the next checks find; an error is thrown once. */
-  readonly next: { passed: boolean; error: Error | null };
+  readonly next: {
+    passed: boolean;
+    error: Error | null;
+    /** What the next questions for the base throw, in order; null: nothing. */
+    baseErrors: (Error | null)[];
+  };
 }
 
 export function fakeModels(): FakeModels {
   const adapters: TrainedAdapter[] = [];
-  const next: FakeModels['next'] = { passed: true, error: null };
+  const next: FakeModels['next'] = { passed: true, error: null, baseErrors: [] };
   return {
     adapters,
     next,
     models: {
       async resolveBase(_executor, _project, id) {
+        const error = next.baseErrors.shift();
+        if (error) throw error;
         if (id !== 'tiny')
           throw new CorralError('model_not_found', { params: { model: id }, param: 'model' });
         return {

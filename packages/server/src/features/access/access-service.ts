@@ -7,20 +7,20 @@ import type { Db } from '../../db/database.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { accessStore, type ApiKeyRow, type ProjectRow } from './access-store.ts';
 
-export const keyPrefix = 'sk-corral-';
+const keyPrefix = 'sk-corral-';
 /** Prefix and 32 bytes in base64url. */
 const keyPattern = /^sk-corral-[\w-]{43}$/;
 const flushMilliseconds = 30_000;
 
 /** Who a key belongs to and what it may do. */
-export interface Identity {
+interface Identity {
   readonly keyId: string;
   readonly projectId: string;
   readonly operator: boolean;
   readonly scopes: ReadonlySet<KeyScope>;
 }
 
-export interface CreatedKey {
+interface CreatedKey {
   readonly row: ApiKeyRow;
   /** The only time that the key itself exists outside the caller. */
   readonly secret: string;

@@ -4,7 +4,7 @@ import { accessRoutes } from './access-routes.ts';
 import { createAccessService, type AccessService } from './access-service.ts';
 
 export { accessMigrations } from './access-tables.ts';
-export type { AccessService, Identity } from './access-service.ts';
+export type { AccessService } from './access-service.ts';
 
 export function createAccessFeature(
   deps: Parameters<typeof createAccessService>[0],

@@ -3,7 +3,7 @@
 import { sql } from 'kysely';
 import type { FeatureMigrations, Json, Timestamp } from '../../db/tables.ts';
 
-export interface EvidenceStateTable {
+interface EvidenceStateTable {
   /** Always 1: one row, locked by whoever appends, so that order is index. */
   id: number;
   size: number;
@@ -17,7 +17,7 @@ export interface EvidenceEntriesTable {
   project_id: string | null;
   created_at: Timestamp;
 }
-export interface EvidenceNodesTable {
+interface EvidenceNodesTable {
   level: number;
   index: number;
   /** Base64, 32 bytes. */

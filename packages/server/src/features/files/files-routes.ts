@@ -32,7 +32,7 @@ const deletedSchema = z.object({
   deleted: z.literal(true),
 });
 
-export const toFileObject = (row: FileRow): FileObject => ({
+const toFileObject = (row: FileRow): FileObject => ({
   id: row.id,
   object: 'file',
   bytes: row.bytes,

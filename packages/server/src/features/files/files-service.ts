@@ -9,7 +9,7 @@ import type { Db, Tx } from '../../db/database.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { filesStore, type FilePage, type FileRow } from './files-store.ts';
 
-export interface NewFile {
+interface NewFile {
   readonly project: string;
   readonly filename: string;
   readonly purpose: string;
@@ -17,7 +17,7 @@ export interface NewFile {
 }
 
 /** Says why a file must stay, or null. */
-export type FileGuard = (tx: Tx, fileId: string) => Promise<string | null>;
+type FileGuard = (tx: Tx, fileId: string) => Promise<string | null>;
 
 export interface FilesService {
   /** Writes content aside; nothing is visible until `create`. */

@@ -29,7 +29,7 @@ const pageSchema = z.object({
 /** Also `metadata[key]=value`, read apart. */
 const jobPageSchema = z.looseObject(pageSchema.shape);
 
-export function toJob(row: JobRow): FineTuningJob {
+function toJob(row: JobRow): FineTuningJob {
   return {
     id: row.id,
     object: 'fine_tuning.job',

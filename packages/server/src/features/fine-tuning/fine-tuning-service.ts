@@ -21,7 +21,7 @@ import { groupOf, isCancellable, isResumable, pauseTarget } from './job-state.ts
 import { mapRunConfig } from './run-config-mapping.ts';
 import { trainingQueue, type TrainingRunner } from './training-runner.ts';
 
-export interface ListOptions {
+interface ListOptions {
   readonly after: string | undefined;
   readonly limit: number;
 }
@@ -212,7 +212,7 @@ export function createFineTuningService(deps: FineTuningDependencies): FineTunin
 }
 
 /** `ft:<base>:<project>:<suffix>:<random>`, as OpenAI names them. */
-export const adapterName = (base: string, project: string, suffix: string, job: string): string =>
+const adapterName = (base: string, project: string, suffix: string, job: string): string =>
   `ft:${base}:${project}:${suffix}:${job.slice(-8)}`;
 
 const notFound = (kind: string, id: string): CorralError =>

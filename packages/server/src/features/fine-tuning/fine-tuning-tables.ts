@@ -9,7 +9,7 @@ export interface Hyperparameters {
   readonly batch_size: number;
   readonly learning_rate_multiplier: number;
 }
-export interface JobError {
+interface JobError {
   readonly code: string;
   readonly message: string;
   readonly param: string | null;

@@ -170,6 +170,15 @@ describe('a fine-tuning job', () => {
     expect((await get(made.json.id)).error.message).toContain('scale of the adapter');
   });
 
+  it('tries again where the database was away for a moment, before and after the check', async () => {
+    await start();
+    const lost = (): Error => new Error('Connection terminated unexpectedly');
+    fake.next.baseErrors = [null, lost(), null, lost()];
+    const made = await create({});
+    await until(made.json.id, 'succeeded');
+    expect(fake.next.baseErrors).toEqual([]);
+  });
+
   it('repeats the proof, not the training, when the engine fails', async () => {
     await start();
     fake.next.error = new Error('the engine crashed');

@@ -21,7 +21,7 @@ export interface DataFile {
 
 const dataExtensions = ['.jsonl', '.json', '.csv', '.parquet', '.txt'];
 
-export const runFolder = (root: string): RunFolder => ({
+const runFolder = (root: string): RunFolder => ({
   config: join(root, 'run.yaml'),
   validationConfig: join(root, 'validation.yaml'),
   output: join(root, 'output'),

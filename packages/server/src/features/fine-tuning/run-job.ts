@@ -141,9 +141,16 @@ async function checkData(deps: RunDependencies, run: HeldRun, row: JobRow): Prom
     });
   } catch (error) {
     if (signal.aborted) return;
-    if (error instanceof TrainerDied) await tryAgain(deps, run, error.message);
-    else await fail(deps, run, error);
+    await failOrTryAgain(deps, run, error);
   }
+}
+
+/** What the table of errors foresees will not change; anything else (a lost connection) may pass. */
+async function failOrTryAgain(deps: RunDependencies, run: HeldRun, error: unknown): Promise<void> {
+  if (CorralError.isInstance(error)) return fail(deps, run, error);
+  if (!(error instanceof TrainerDied))
+    deps.log.warn({ err: error, job: run.lease.job }, 'A step of a run failed.');
+  await tryAgain(deps, run, error instanceof Error ? error.message : String(error));
 }
 
 const isUnusable = ({ error_count, examples }: DataReport): boolean =>
@@ -187,7 +194,7 @@ async function train(deps: RunDependencies, run: HeldRun, row: JobRow): Promise<
   try {
     folder = await prepare(deps, row);
   } catch (error) {
-    return fail(deps, run, error);
+    return failOrTryAgain(deps, run, error);
   }
   const started = await move(deps, run, {
     to: 'running',
