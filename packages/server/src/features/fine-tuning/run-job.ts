@@ -288,17 +288,19 @@ async function tryAgain(deps: RunDependencies, run: HeldRun, reason: string): Pr
     const locked = await jobStore.lock(tx, null, row.id);
     if (locked?.lease_token !== run.lease.token) return;
     const change = { attempts };
-    const message = `The run stopped (${reason}); it goes on from its last checkpoint`;
-    const moved = await moveJob(tx, deps.audit, locked, {
+    if (workFor(locked.status) !== 'recover') {
+      // Before the training there is no state to go back to: the step is counted and done again.
+      await jobStore.update(tx, row.id, change);
+      return;
+    }
+    await moveJob(tx, deps.audit, locked, {
       to: 'queued',
       level: 'warn',
-      message,
+      message: `The run stopped (${reason}); it goes on from its last checkpoint`,
       change,
       from: auditFromSystem('fine_tuning', row.project_id),
       evidence: { attempts },
     });
-    // The data check has no state to go back to: it is counted and done again.
-    if (moved === null) await jobStore.update(tx, row.id, change);
   });
   await sleep(retryPauseMilliseconds, undefined, { signal: run.leave }).catch(() => undefined);
 }
