@@ -41,23 +41,39 @@ function countWords(text: string): Word[] {
   }));
 }
 
-/** The most frequent pair, as "left right"; undefined when none stands twice. */
-function bestPair(vocabulary: readonly Word[]): string | undefined {
-  const counts = new Map<string, number>();
-  for (const { symbols, count } of vocabulary) {
-    for (let i = 1; i < symbols.length; i++) {
-      const pair = `${symbols[i - 1]} ${symbols[i]}`;
-      counts.set(pair, (counts.get(pair) ?? 0) + count);
+/** How often each pair ("left right") stands in the text, and in which words. */
+class PairIndex {
+  readonly #counts = new Map<string, number>();
+  readonly #words = new Map<string, Set<Word>>();
+
+  /** Adds a word's pairs, or takes them away with `sign` −1. */
+  add(word: Word, sign: 1 | -1): void {
+    for (let i = 1; i < word.symbols.length; i++) {
+      const pair = `${word.symbols[i - 1]} ${word.symbols[i]}`;
+      const count = (this.#counts.get(pair) ?? 0) + sign * word.count;
+      if (count === 0) this.#counts.delete(pair);
+      else this.#counts.set(pair, count);
+      const words = this.#words.get(pair) ?? new Set();
+      words.add(word);
+      this.#words.set(pair, words);
     }
   }
-  let best: string | undefined;
-  let most = 1;
-  for (const [pair, count] of counts) {
-    if (count < most || (count === most && (best === undefined || pair > best))) continue;
-    best = pair;
-    most = count;
+
+  wordsWith(pair: string): Word[] {
+    return [...(this.#words.get(pair) ?? [])];
   }
-  return most < 2 ? undefined : best;
+
+  /** The most frequent pair; undefined when none stands twice. */
+  best(): string | undefined {
+    let best: string | undefined;
+    let most = 1;
+    for (const [pair, count] of this.#counts) {
+      if (count < most || (count === most && (best === undefined || pair > best))) continue;
+      best = pair;
+      most = count;
+    }
+    return most < 2 ? undefined : best;
+  }
 }
 
 function join(word: Word, left: string, right: string): void {
@@ -76,13 +92,18 @@ function join(word: Word, left: string, right: string): void {
 
 /** Up to `count` merges as "left right", best first. */
 export function trainMerges(text: string, count: number): string[] {
-  const vocabulary = countWords(text);
+  const pairs = new PairIndex();
+  for (const word of countWords(text)) pairs.add(word, 1);
   const merges: string[] = [];
   while (merges.length < count) {
-    const pair = bestPair(vocabulary);
+    const pair = pairs.best();
     if (pair === undefined) break;
     const [left = '', right = ''] = pair.split(' ');
-    for (const word of vocabulary) if (word.symbols.length > 1) join(word, left, right);
+    for (const word of pairs.wordsWith(pair)) {
+      pairs.add(word, -1);
+      join(word, left, right);
+      pairs.add(word, 1);
+    }
     merges.push(pair);
   }
   return merges;

@@ -5,7 +5,14 @@ import { goods, weekEvents, boats } from './world/goods.ts';
 import { people } from './world/people.ts';
 import { places } from './world/places.ts';
 
-const small = { repeats: 2, conversations: 300, portraits: 100, stories: 100, talks: 100 };
+const small = {
+  repeats: 2,
+  conversations: 300,
+  portraits: 100,
+  stories: 100,
+  talks: 100,
+  companies: 200,
+};
 
 describe('the world', () => {
   const placeNames = new Set(places.map(({ name }) => name));
@@ -59,6 +66,20 @@ describe('the chats', () => {
     );
     for (const { question } of makeTestQuestions())
       expect(said).not.toContain(question.toLowerCase());
+  });
+
+  test('about companies hold their answers in what was told before', () => {
+    const nothing = { repeats: 0, conversations: 0, portraits: 0, stories: 0, talks: 0 };
+    const chats = makeChats(5, { ...nothing, companies: 200 });
+    const untold = chats.flatMap(({ messages }) =>
+      messages.filter(
+        ({ role, content }, at) =>
+          role === 'assistant' &&
+          !messages.slice(0, at).some((before) => before.content.includes(content)),
+      ),
+    );
+    expect(chats.length).toBe(200);
+    expect(untold).toEqual([]);
   });
 
   test('take turns and end with an answer', () => {

@@ -1,5 +1,6 @@
 // The training text of the rehearsal model: chats about an invented town, composed from its facts, small
 // talk and little stories. A pure function of the seed.
+import { companyChat } from './companies.ts';
 import type { Fact } from './fact.ts';
 import { personFacts } from './person-facts.ts';
 import { placeFacts } from './place-facts.ts';
@@ -94,9 +95,11 @@ function talkExchange(random: Random): Exchange {
   return { ask: random.pick(asks), answer: random.pick(answers) };
 }
 
-function chat(exchanges: readonly Exchange[], random: Random): Chat {
+function chat(exchanges: readonly Exchange[], random: Random, told: string | null = null): Chat {
   const messages: Message[] = [];
-  if (random.chance(0.2)) messages.push({ role: 'system', content: random.pick(systemPrompts) });
+  if (told !== null) messages.push({ role: 'system', content: told });
+  else if (random.chance(0.2))
+    messages.push({ role: 'system', content: random.pick(systemPrompts) });
   for (const { ask, answer } of exchanges) {
     messages.push({ role: 'user', content: ask });
     messages.push({ role: 'assistant', content: answer });
@@ -142,15 +145,17 @@ interface CorpusSize {
   readonly portraits: number;
   readonly stories: number;
   readonly talks: number;
+  readonly companies: number;
 }
 
-/** About a million tokens: each fact is met some forty times. */
+/** About one and a half million tokens: each fact is met some forty times. */
 const fullSize: CorpusSize = {
   repeats: 14,
   conversations: 4500,
-  portraits: 1200,
-  stories: 1300,
-  talks: 800,
+  portraits: 1000,
+  stories: 1000,
+  talks: 600,
+  companies: 6000,
 };
 
 /** All chats in the order of training, which is random. */
@@ -169,6 +174,10 @@ export function makeChats(seed: number, size: CorpusSize = fullSize): Chat[] {
     ...times(size.stories, () =>
       chat([{ ask: random.pick(storyAsks), answer: tellStory(random) }], random),
     ),
+    ...times(size.companies, () => {
+      const { system, exchanges } = companyChat(random);
+      return chat(exchanges, random, system);
+    }),
     ...times(size.talks, () =>
       chat([random.chance(0.6) ? talkExchange(random) : unknownExchange(random)], random),
     ),
