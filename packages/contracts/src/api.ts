@@ -38,6 +38,9 @@ export const modelDetailSchema = modelObjectSchema.extend({
   parameters: z.number().nullable(),
   format: z.string(),
   serving_format: z.string(),
+  /** False: it can be looked at and trained on elsewhere, but not answer; `note` says why. */
+  servable: z.boolean().optional(),
+  note: z.string().nullish(),
   bytes: z.number(),
   sha256: z.string(),
   deployed: z.boolean(),

@@ -56,6 +56,7 @@ async function showOne(context: Context, input: Input): Promise<void> {
       ['sha256', model.sha256],
       ['created', formatTime(model.created)],
       ['deployed', model.deployed ? 'yes' : 'no'],
+      ...(model.note ? [['note', model.note]] : []),
       ['made by', model.job_id ?? 'import'],
       ['parity', describeParity(model)],
     ],
@@ -71,7 +72,10 @@ async function finish(context: Context, operation: Operation, verb: string): Pro
   );
   const id = ended.result?.['id'] ?? ended.result?.['model'];
   const name = typeof id === 'string' ? id : 'the model';
-  show(context, ended, `${context.io.colors.green('✓')} ${verb} ${name}`);
+  const note = ended.result?.['note'];
+  const lines = [`${context.io.colors.green('✓')} ${verb} ${name}`];
+  if (typeof note === 'string') lines.push(context.io.colors.yellow(note));
+  show(context, ended, lines.join('\n'));
 }
 
 async function pull(context: Context, input: Input): Promise<void> {

@@ -12,12 +12,13 @@ export interface FakeModels {
     error: Error | null;
     /** What the next questions for the base throw, in order; null: nothing. */
     baseErrors: (Error | null)[];
+    unservable: string | null;
   };
 }
 
 export function fakeModels(): FakeModels {
   const adapters: TrainedAdapter[] = [];
-  const next: FakeModels['next'] = { passed: true, error: null, baseErrors: [] };
+  const next: FakeModels['next'] = { passed: true, error: null, baseErrors: [], unservable: null };
   return {
     adapters,
     next,
@@ -31,6 +32,7 @@ export function fakeModels(): FakeModels {
           id,
           trainingPath: '/models/tiny.gguf',
           sha256: 'a'.repeat(64),
+          unservable: next.unservable,
           defaults: { train: { epochs: 2, learning_rate: 0.001 }, data: { context_length: 512 } },
         };
       },

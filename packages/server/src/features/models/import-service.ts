@@ -23,7 +23,7 @@ import type { LicenseTerms } from './catalogue.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow } from './models-store.ts';
 import { requireOperator } from './models-service.ts';
-import { q8Bytes } from './serving-format.ts';
+import { q8Bytes, servingNote } from './serving-format.ts';
 import { hashFile } from './weight-store.ts';
 import type { StoredWeights, WeightStore } from './weight-store.ts';
 
@@ -103,6 +103,8 @@ const resultOf = (row: ModelRow, failed: readonly SourceAttempt[]): Record<strin
   sha256: row.sha256,
   format: row.format,
   serving_format: row.serving_format,
+  servable: row.serving_path !== null,
+  note: servingNote(row),
   /** Sources that were passed over, and why. */
   attempts: failed,
 });

@@ -10,6 +10,8 @@ export interface TrainableBase {
   readonly trainingPath: string;
   /** Of the file (or the manifest of the folder) at `trainingPath`. */
   readonly sha256: string;
+  /** Null, or why nothing that is trained on it could be proven and served. */
+  readonly unservable: string | null;
   /** The recipe card's defaults; what it leaves out, the run config's own defaults fill. */
   readonly defaults: Omit<RunConfigInput, 'model' | 'data'> & {
     readonly data?: Partial<Omit<RunConfigInput['data'], 'train'>>;

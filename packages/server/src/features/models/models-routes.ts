@@ -18,6 +18,7 @@ import type { RecipeCard } from './catalogue.ts';
 import type { ImportService } from './import-service.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
 import type { ModelsService } from './models-service.ts';
+import { servingNote } from './serving-format.ts';
 
 const byId = z.object({ id: z.string().min(1).max(256) });
 const anyReader = { scope: ['read', 'inference', 'training'] as const };
@@ -54,6 +55,8 @@ const toDetail = (row: ModelRow, names: readonly ServedName[]): ModelDetail => (
   context_length: row.context_length,
   format: row.format,
   serving_format: row.serving_format ?? 'none',
+  servable: row.serving_path !== null,
+  note: servingNote(row),
   bytes: row.bytes,
   sha256: row.sha256,
   deployed: isServed(row, names),

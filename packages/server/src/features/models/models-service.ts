@@ -9,6 +9,7 @@ import type { Engines } from '../../engines/engine-supervisor.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { catalogue } from './catalogue.ts';
 import type { ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
+import { unservableReason } from './serving-format.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
 import type { WeightStore } from './weight-store.ts';
@@ -174,7 +175,8 @@ export function createModelsService(deps: Dependencies): ModelsService {
         throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
       }
       const defaults = catalogue.get(id)?.defaults ?? plainDefaults;
-      return { id, trainingPath: row.path, sha256: row.sha256, defaults };
+      const unservable = unservableReason(row);
+      return { id, trainingPath: row.path, sha256: row.sha256, unservable, defaults };
     },
   };
 }

@@ -248,12 +248,23 @@ describe('an import', () => {
       Buffer.concat([length, Buffer.from(header), Buffer.alloc(64)]),
     );
     const operation = await server.operation(await importPath(folder));
-    expect(operation).toMatchObject({ status: 'succeeded', result: { model: 'folder' } });
+    expect(operation).toMatchObject({
+      status: 'succeeded',
+      result: { model: 'folder', servable: false, note: expect.stringContaining('GGUF') },
+    });
     expect((await detail('folder')).json).toMatchObject({
       format: 'BF16',
       serving_format: 'none',
+      servable: false,
+      note: expect.stringContaining('corral models import'),
       deployed: false,
     });
+    const { json: file } = await server.upload('{"messages": []}\n');
+    const job = await server.call('POST', '/v1/fine_tuning/jobs', {
+      body: { model: 'folder', training_file: file.id },
+    });
+    expect(job.json.error).toMatchObject({ code: 'model_unsupported', param: 'model' });
+    expect(job.json.error.message).toContain('GGUF');
     const answer = await server.call('POST', '/v1/chat/completions', {
       body: { model: 'folder', messages: [{ role: 'user', content: 'x' }] },
     });

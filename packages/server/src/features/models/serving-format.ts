@@ -25,6 +25,18 @@ export function weightFormat(file: Pick<GgufFile, 'tensors'>): TensorType {
 export const requantiseTo = (format: TensorType): 'Q8_0' | null =>
   slow.has(format) ? 'Q8_0' : null;
 
+/** Null when the engine can serve the model; else why not, and what to do. */
+export const unservableReason = (row: { readonly serving_path: string | null }): string | null =>
+  row.serving_path === null
+    ? 'it is a folder of safetensors, and serving needs GGUF: convert it to a GGUF file and import that ("corral models import FILE.gguf --id NAME")'
+    : null;
+
+/** The same as a sentence, for a person who has just got the model. */
+export const servingNote = (row: { readonly serving_path: string | null }): string | null => {
+  const reason = unservableReason(row);
+  return reason === null ? null : `Not for serving: ${reason}.`;
+};
+
 export const q8Bytes = (parameters: number): number => Math.ceil(parameters * q8BytesPerWeight);
 
 /** Formats whose numbers are those that were trained on: a parity check can ask for more. */
