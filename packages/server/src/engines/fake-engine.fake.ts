@@ -127,9 +127,12 @@ function obey({ prompt, id }: Of<'generate'>, send: Send): boolean {
   return asked === 'crash' || asked === 'fail';
 }
 
-function refuseTooLong({ id, prompt, max_tokens }: Of<'generate'>, send: Send): boolean {
+function refuseTooLong(
+  { id, prompt, max_tokens = 0 }: Pick<Of<'generate'>, 'id' | 'prompt'> & { max_tokens?: number },
+  send: Send,
+): boolean {
   const prompt_tokens = encode(renderText(prompt)).length;
-  if (prompt_tokens + Math.max(max_tokens, 1) <= contextTokens) return false;
+  if (prompt_tokens + max_tokens <= contextTokens) return false;
   const params = { prompt_tokens, max_tokens, n_ctx: contextTokens };
   send({ type: 'error', id, error: { code: 'context_length_exceeded', params } });
   return true;
@@ -181,6 +184,7 @@ function serve(send: Send): (request: EngineRequest) => void {
         running.get(request.target)?.end('cancelled');
         return {};
       case 'render': {
+        if (refuseTooLong(request, send)) return undefined;
         const text = renderText(request.prompt);
         return { text, tokens: encode(text) };
       }

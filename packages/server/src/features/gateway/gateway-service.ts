@@ -198,9 +198,10 @@ export function createGatewayService(deps: GatewayDependencies): GatewayService 
   return {
     async answer(context, { model, asked: given, settings }, signal) {
       const served = await deployments.resolve(db, context.projectId, model);
-      const { asked, notices } = await judge(deps, context, { served, asked: given });
       const engine = engineOf(deps, served);
       const { n_ctx: nCtx, build } = await engine.info();
+      await refuseOversized(engine, given, nCtx);
+      const { asked, notices } = await judge(deps, context, { served, asked: given });
       const prompt = toPrompt(asked);
       const maxTokens = settings.maxTokens ?? (await roomAfter(engine, prompt, nCtx));
       const fingerprint = await fingerprints.remember(context.projectId, {
@@ -224,6 +225,23 @@ export function createGatewayService(deps: GatewayDependencies): GatewayService 
       return engineOf(deps, served).render({ kind: 'messages', messages: [...messages] });
     },
   };
+}
+
+/** Few texts have more characters a token. */
+const usualCharactersPerToken = 8;
+
+/**
+ * Judging reads every character in this process, about a second a megabyte: what cannot fit the context is
+ * refused before, by the engine, which counts no further than it must. Throws context_length_exceeded.
+ */
+async function refuseOversized(engine: Engine, asked: Asked, nCtx: number): Promise<void> {
+  const characters =
+    asked.kind === 'messages'
+      ? asked.messages.reduce((sum, { content }) => sum + content.length, 0)
+      : asked.kind === 'text'
+        ? asked.text.length
+        : 0;
+  if (characters > usualCharactersPerToken * nCtx) await engine.render(toPrompt(asked));
 }
 
 /** Tokens that the context holds after the prompt. Throws context_length_exceeded when none. */

@@ -323,6 +323,12 @@ describe('what cannot be honoured is refused by name', () => {
     expect(refused.status).toBe(403);
   });
 
+  test('what cannot fit the context is refused before the policy reads it', async () => {
+    const { json } = await chat(`FORBIDDEN ${'x'.repeat(10_000)}`);
+    expect(json.error.code).toBe('context_length_exceeded');
+    expect((await chat('FORBIDDEN')).json.error.code).toBe('content_blocked');
+  });
+
   test('one key cannot take all places', async () => {
     const answers = await Promise.all([1, 2].map(() => chat('count 20 5', { n: 3 })));
     const refused = answers.find(({ status }) => status === 429);
