@@ -7,7 +7,7 @@ import type { Db } from '../../db/database.ts';
 import type { FilesService } from '../files/index.ts';
 import type { ModelsPort } from '../models/index.ts';
 import { mapRunConfig } from './run-config-mapping.ts';
-import { prepareRunFolder } from './run-folder.ts';
+import { prepareRunFolder, requireDataEnding } from './run-folder.ts';
 import { TrainerDied, type Trainer } from './trainer-process.ts';
 
 export type DataCheck = (
@@ -28,6 +28,7 @@ export function createDataCheck(deps: {
   return async (project, request, signal) => {
     const base = await models.resolveBase(db, project, request.model);
     const file = await files.get(project, request.file_id);
+    requireDataEnding(file.filename, 'file_id');
     const { config } = mapRunConfig(
       request.context_length === undefined
         ? {}

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CorralError } from '@corral/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fakeModels } from '../../testing/models-port.fake.ts';
 import { createTestApp, type TestApp } from '../../testing/create-test-app.fake.ts';
@@ -188,6 +189,29 @@ describe('a fine-tuning job', () => {
       message.startsWith('Training started'),
     );
     expect(starts).toHaveLength(1);
+  });
+
+  it('fails at once, without another try, when the proof can never be made', async () => {
+    await start();
+    fake.next.error = new CorralError('model_unsupported', {
+      params: { path: 'tiny', reason: 'it has no file to serve' },
+    });
+    const made = await create({});
+    await expect(until(made.json.id, 'succeeded')).rejects.toThrow('model_unsupported');
+    expect((await get(made.json.id)).corral.attempts).toBe(0);
+  });
+
+  it('is refused before it is made on a base that cannot be served', async () => {
+    await start();
+    fake.next.unservable = 'serving needs GGUF';
+    const { status, json } = await create({});
+    expect([status, json.error.code, json.error.param]).toEqual([
+      400,
+      'model_unsupported',
+      'model',
+    ]);
+    expect(json.error.message).toContain('serving needs GGUF');
+    expect((await server.call('GET', '/v1/fine_tuning/jobs')).json.data).toEqual([]);
   });
 
   it('survives the death of its server: the next one resumes from the checkpoint', async () => {

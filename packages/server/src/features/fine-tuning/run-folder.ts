@@ -1,7 +1,8 @@
 // The files of one run under CORRAL_HOME/runs: its configuration, links to its data, its output. The links
-// keep the data's extension, which trainers read formats by, and keep the data until the run ends.
+// carry the ending by which the trainer tells plain text from JSONL, and keep the data until the run ends.
 import { copyFile, link, mkdir, rm, writeFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
+import { CorralError } from '@corral/contracts';
 import { stringify } from 'yaml';
 import { withPaths } from './run-config-mapping.ts';
 import type { StoredRunConfig } from './fine-tuning-tables.ts';
@@ -19,7 +20,23 @@ export interface DataFile {
   readonly filename: string;
 }
 
-const dataExtensions = ['.jsonl', '.json', '.csv', '.parquet', '.txt'];
+/** What the trainer reads, by the ending of the name that a file was uploaded under. */
+const dataEndings: Readonly<Record<string, '.jsonl' | '.txt'>> = {
+  '': '.jsonl',
+  '.jsonl': '.jsonl',
+  '.ndjson': '.jsonl',
+  '.json': '.jsonl',
+  '.txt': '.txt',
+  '.md': '.txt',
+};
+const endingOf = (filename: string): string => extname(filename).toLowerCase();
+
+/** Throws `invalid_request` for a file that no trainer reads. */
+export function requireDataEnding(filename: string, param: string): void {
+  if (Object.hasOwn(dataEndings, endingOf(filename))) return;
+  const reason = `The file "${filename}" cannot be trained on: give JSONL (.jsonl, one JSON object a line) or plain text (.txt, .md).`;
+  throw new CorralError('invalid_request', { params: { reason }, param });
+}
 
 const runFolder = (root: string): RunFolder => ({
   config: join(root, 'run.yaml'),
@@ -66,8 +83,7 @@ export const clearRunFolder = (root: string, { everything }: { everything: boole
   rm(everything ? root : join(root, 'data'), { recursive: true, force: true });
 
 async function linkData({ path, filename }: DataFile, target: string): Promise<string> {
-  const extension = extname(filename).toLowerCase();
-  const named = target + (dataExtensions.includes(extension) ? extension : '.jsonl');
+  const named = target + (dataEndings[endingOf(filename)] ?? '.jsonl');
   await rm(named, { force: true });
   try {
     await link(path, named);

@@ -267,10 +267,15 @@ async function finish(deps: RunDependencies, run: HeldRun, folder: RunFolder): P
       return;
     }
     if (run.abandon.aborted) return;
+    if (isLasting(error)) return fail(deps, run, error);
     deps.log.warn({ err: error, job: row.id }, 'Finishing a run failed.');
     await tryAgain(deps, run, error instanceof Error ? error.message : String(error));
   }
 }
+
+/** What is wrong with the model or the request stays wrong; an engine that died may come back. */
+const isLasting = (error: unknown): boolean =>
+  CorralError.isInstance(error) && error.status < 500 && error.code !== 'cancelled';
 
 /** Back to the queue, or failed when it has died too often without coming further. */
 async function tryAgain(deps: RunDependencies, run: HeldRun, reason: string): Promise<void> {
