@@ -56,7 +56,7 @@ async function showOne(context: Context, input: Input): Promise<void> {
       ['sha256', model.sha256],
       ['created', formatTime(model.created)],
       ['deployed', model.deployed ? 'yes' : 'no'],
-      ...(model.note ? [['note', model.note]] : []),
+      ...(model.note ? ([['note', model.note]] as const) : []),
       ['made by', model.job_id ?? 'import'],
       ['parity', describeParity(model)],
     ],
