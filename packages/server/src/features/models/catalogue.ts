@@ -52,6 +52,8 @@ export interface RecipeCard {
   /** What the weights' own template is expected to be; the file's template is what is used. */
   readonly template: TemplateName;
   readonly defaults: TrainableBase['defaults'];
+  /** What to know before training on it. */
+  readonly note?: string;
 }
 
 const apache: LicenseTerms = {
@@ -81,6 +83,12 @@ const lora = (learningRate: number, epochs = 3): TrainableBase['defaults'] => ({
   train: { learning_rate: learningRate, epochs, batch_size: 4 },
   data: { context_length: 2048 },
 });
+
+/** For 70 billion parameters. */
+const large = {
+  defaults: lora(1e-4),
+  note: 'LoRA keeps the frozen weights in float32: about 280 GB of memory. "corral plan" counts it for your data.',
+} as const;
 
 type CardInput = Omit<RecipeCard, 'sources' | 'defaults'> & {
   readonly repository: string;
@@ -164,7 +172,7 @@ const cards: readonly RecipeCard[] = [
         repository: `meta-llama/Llama-2-${size}${variant}-hf`,
         scope: `shakechen/Llama-2-${size}${variant}-hf`,
         template: variant ? 'llama-2' : 'plain',
-        defaults: size === '70b' ? { ...lora(1e-4), method: 'qlora' } : lora(2e-4),
+        ...(size === '70b' ? large : { defaults: lora(2e-4) }),
       }),
     ),
   ),
@@ -219,7 +227,7 @@ const cards: readonly RecipeCard[] = [
     repository: 'meta-llama/Llama-3.3-70B-Instruct',
     scope: 'LLM-Research/Llama-3.3-70B-Instruct',
     template: 'llama-3',
-    defaults: { ...lora(1e-4), method: 'qlora' },
+    ...large,
   }),
   ...(
     [

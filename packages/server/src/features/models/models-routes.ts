@@ -80,6 +80,7 @@ const toCard = (card: RecipeCard) => ({
   sources: card.sources.map(({ kind }) => kind),
   memory: memoryFacts(card),
   defaults: card.defaults,
+  note: card.note ?? null,
 });
 
 const list = <T extends { readonly id: string }>(data: T[]) => ({

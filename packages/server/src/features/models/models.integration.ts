@@ -305,5 +305,14 @@ test('the catalogue says what can be pulled, on which terms, and how large it is
     license: { id: 'llama2', needs_acceptance: true },
     template: 'llama-2',
     memory: { weights_f16_bytes: 13_476_831_232 },
+    note: null,
+  });
+  // What jobs train with: no card asks for a method that the trainer refuses.
+  const methods = json.data.map((card: { defaults: { method: string } }) => card.defaults.method);
+  expect(new Set(methods)).toEqual(new Set(['lora']));
+  const large = json.data.find(({ id }: { id: string }) => id === 'llama-3.3-70b-instruct');
+  expect(large).toMatchObject({
+    defaults: { method: 'lora' },
+    note: expect.stringContaining('GB'),
   });
 });
