@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCorral, startSite } from '../fakes/harness.fake.ts';
-import { exampleFiles } from '../quickstart/quickstart-settings.ts';
+import { examplesFor } from '../quickstart/quickstart-settings.ts';
 
-const data = exampleFiles.train;
+const data = examplesFor('smollm2-135m-instruct').train;
 
 describe('commands on a server', () => {
   it.each([

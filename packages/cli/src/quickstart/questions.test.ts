@@ -1,8 +1,14 @@
 // Scoring, and the promise that the held-out questions stand in no training row.
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from 'vitest';
-import { exampleFiles } from './quickstart-settings.ts';
-import { isAccepted, mapConcurrently, parseQuestions, readQuestions } from './questions.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { exampleSets } from './quickstart-settings.ts';
+import {
+  isAccepted,
+  mapConcurrently,
+  parseQuestions,
+  readQuestions,
+  type Question,
+} from './questions.ts';
 
 describe('isAccepted', () => {
   it.each([
@@ -45,11 +51,6 @@ describe('mapConcurrently', () => {
 interface Row {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
 }
-const rows = (await readFile(exampleFiles.train, 'utf8'))
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Row);
-const questions = await readQuestions(exampleFiles.questions);
 const turn = (row: Row, role: string) =>
   row.messages.find((message) => message.role === role)?.content ?? '';
 
@@ -62,7 +63,18 @@ const likeness = (a: string, b: string): number => {
   return shared / (left.size + right.size - shared);
 };
 
-describe('the example data', () => {
+describe.each(exampleSets)('the examples of $alias', ({ train, questions: path }) => {
+  let rows: readonly Row[];
+  let questions: readonly Question[];
+  beforeAll(async () => {
+    const text = await readFile(train, 'utf8');
+    rows = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Row);
+    questions = await readQuestions(path);
+  });
+
   it('has about 150 chat rows, none twice, and 30 questions', () => {
     expect(rows.length).toBeGreaterThanOrEqual(140);
     expect(rows.length).toBeLessThanOrEqual(180);

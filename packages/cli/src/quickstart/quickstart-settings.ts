@@ -15,10 +15,29 @@ export type TrainingSections = Omit<RunConfigInput, 'model' | 'data'> & {
 const example = (name: string): string =>
   fileURLToPath(new URL(`../../../../examples/quickstart/${name}`, import.meta.url));
 
-export const exampleFiles = {
+export interface ExampleSet {
+  readonly train: string;
+  readonly questions: string;
+  /** The name clients ask for. */
+  readonly alias: string;
+}
+
+const ferry: ExampleSet = {
   train: example('train.jsonl'),
   questions: example('questions.jsonl'),
-} as const;
+  alias: 'ferry',
+};
+/** New boats for the harbour town that is all the miniature knows. */
+const harbour: ExampleSet = {
+  train: example('rehearsal-train.jsonl'),
+  questions: example('rehearsal-questions.jsonl'),
+  alias: 'harbour',
+};
+export const exampleSets: readonly ExampleSet[] = [ferry, harbour];
+
+/** The examples that suit a base model. */
+export const examplesFor = (model: string): ExampleSet =>
+  model === rehearsalModel ? harbour : ferry;
 
 /** A short run is often interrupted by a curious person: little is lost. */
 const checkpoint = { every_steps: 10, keep: 2 };
@@ -28,16 +47,16 @@ const sections: Readonly<Record<string, TrainingSections>> = {
   // passes; twice this rate forgets how to read the question, half of it leaves facts out.
   [defaultModel]: {
     method: 'lora',
-    data: { context_length: 256, validation: 0.1 },
+    data: { context_length: 256, validation: 0.07 },
     lora: { rank: 16, alpha: 32 },
     train: { epochs: 4, batch_size: 4, learning_rate: 1e-3, schedule: 'cosine', seed: 42 },
     checkpoint,
   },
   [rehearsalModel]: {
     method: 'lora',
-    data: { context_length: 256, validation: 0.1 },
+    data: { context_length: 256, validation: 0.07 },
     lora: { rank: 16, alpha: 32 },
-    train: { epochs: 8, batch_size: 8, learning_rate: 2e-3, schedule: 'cosine', seed: 42 },
+    train: { epochs: 12, batch_size: 4, learning_rate: 3e-3, schedule: 'cosine', seed: 42 },
     checkpoint,
   },
 };

@@ -5,13 +5,15 @@ import { quickstartSummarySchema } from '@corral/contracts';
 import { verifyEvidenceFile } from '@corral/evidence';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startSite } from '../fakes/harness.fake.ts';
-import { exampleFiles } from './quickstart-settings.ts';
+import { examplesFor } from './quickstart-settings.ts';
 import { readQuestions, type Question } from './questions.ts';
+
+const ferry = examplesFor('smollm2-135m-instruct');
 
 let questions: Question[];
 let answers: Record<string, string>;
 beforeAll(async () => {
-  questions = await readQuestions(exampleFiles.questions);
+  questions = await readQuestions(ferry.questions);
   answers = Object.fromEntries(
     questions.map(({ question, accept }) => [question, `It is ${accept[0]}, I know.`]),
   );
@@ -127,7 +129,7 @@ describe('corral quickstart', () => {
 
   it('shows answers without a score for data of one’s own', async () => {
     await using site = await startSite({ answers });
-    const ran = await site.run('quickstart', '--data', exampleFiles.train, '--json');
+    const ran = await site.run('quickstart', '--data', ferry.train, '--json');
     expect(ran.code).toBe(0);
     expect(JSON.parse(ran.out)).toMatchObject({ questions: 0, score_tuned: 0 });
     expect([...site.server.state.deployments.keys()]).toEqual(['quickstart']);

@@ -19,24 +19,18 @@ import { createNarrator, roundSeconds, type Narrator } from './narrator.ts';
 import { nextStepBlocks } from './next-steps.ts';
 import { proveStage } from './prove-stage.ts';
 import { readQuestions } from './questions.ts';
-import {
-  defaultModel,
-  exampleFiles,
-  fingerprint,
-  trainingSections,
-} from './quickstart-settings.ts';
+import { defaultModel, examplesFor, fingerprint, trainingSections } from './quickstart-settings.ts';
 import { startStage } from './start-stage.ts';
 import { tuneStage, type TunedAdapter } from './tune-stage.ts';
 
 export interface QuickstartOptions {
   /** Reference of the base model; the default one may be replaced by the miniature. */
   readonly model: string | null;
-  /** Training file; null for the ferry company of examples/quickstart. */
+  /** Training file; null for the examples of examples/quickstart. */
   readonly data: string | null;
   readonly keep: boolean;
 }
 
-const exampleAlias = 'ferry';
 const ownAlias = 'quickstart';
 
 interface Results {
@@ -46,6 +40,9 @@ interface Results {
   readonly parity: Parity;
   readonly scores: Scores;
   readonly evidence: EvidenceSummary;
+  /** The name clients ask for, and a question to ask it. */
+  readonly alias: string;
+  readonly question: string;
 }
 
 /** The first user turns of a file without held-out questions. */
@@ -76,14 +73,15 @@ async function runStages(
     mayFallBack: options.model === null,
   });
   const sections = trainingSections(base.id);
-  const path = options.data ?? exampleFiles.train;
+  const examples = options.data === null ? examplesFor(base.id) : null;
+  const path = examples?.train ?? options.data ?? '';
+  const alias = examples?.alias ?? ownAlias;
   const contextLength = sections.data?.context_length;
   const data = await dataStage(context.io, clients, narrator, {
     path,
     model: base.id,
     ...(contextLength !== undefined && { contextLength }),
   });
-  const alias = options.data === null ? exampleAlias : ownAlias;
   const tuned = await tuneStage(context, clients, narrator, {
     model: base.id,
     fileId: data.fileId,
@@ -96,15 +94,16 @@ async function runStages(
     base: base.id,
     model: tuned.model,
     alias,
-    questions: options.data === null ? await readQuestions(exampleFiles.questions) : [],
-    prompts: options.data === null ? [] : await promptsOf(path),
+    questions: examples === null ? [] : await readQuestions(examples.questions),
+    prompts: examples === null ? await promptsOf(path) : [],
     signal: context.signal,
   });
   const evidence = await evidenceStage(client, narrator, {
     model: tuned.model,
     home: context.home,
   });
-  return { base, data, tuned, parity, scores, evidence };
+  const [question = 'Hello'] = await promptsOf(path);
+  return { base, data, tuned, parity, scores, evidence, alias, question };
 }
 
 function summarize(results: Results, seconds: Readonly<Record<string, number>>): QuickstartSummary {
@@ -171,7 +170,7 @@ export async function quickstart(
   const narrator = createNarrator(context);
   const { bold, dim } = context.io.colors;
   narrator.write(
-    `\n${bold('Corral quickstart')}  ${dim('a language model learns a ferry company that does not exist')}\n`,
+    `\n${bold('Corral quickstart')}  ${dim('a language model learns what no model can know')}\n`,
   );
   const server = await startStage(context, narrator, { keep: options.keep });
   let stays = false;
@@ -189,13 +188,12 @@ export async function quickstart(
     };
     const summary = summarize(results, seconds);
     const path = await writeSummary(context.home, summary);
-    const [row] = await promptsOf(options.data ?? exampleFiles.train);
-    showNext(context, narrator, {
-      baseUrl,
-      alias: options.data === null ? exampleAlias : ownAlias,
-      question: row ?? 'Hello',
-    });
-    const state = baseUrl === null ? 'everything is shut down' : `the server runs at ${baseUrl}`;
+    const { alias, question } = results;
+    showNext(context, narrator, { baseUrl, alias, question });
+    const pid = stays ? server.child?.process.pid : undefined;
+    const stop = pid === undefined ? '' : ` (to stop it: kill ${pid})`;
+    const state =
+      baseUrl === null ? 'everything is shut down' : `the server runs at ${baseUrl}${stop}`;
     narrator.write(
       `\n${bold(`Done in ${formatSeconds(total / 1000)}`)}; ${state}. ${dim(`All figures: ${path}`)}\n`,
     );
