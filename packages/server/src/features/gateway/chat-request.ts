@@ -78,6 +78,9 @@ function textOf(content: Message['content'], at: string): string {
     .join('');
 }
 
+/** As OpenAI has it. Templates may render names: no markup and no sentences. */
+const namePattern = /^[\w-]{1,64}$/;
+
 /** Messages as the prompt renderer wants them. */
 export function promptMessages(messages: readonly Message[]): PromptMessage[] {
   return messages.map(({ role, content, name, tool_calls: toolCalls }, i) => {
@@ -90,6 +93,9 @@ export function promptMessages(messages: readonly Message[]): PromptMessage[] {
     }
     if (role !== 'assistant' && (content === null || content === undefined)) {
       throw invalid(`${at}.content`, 'is needed');
+    }
+    if (name !== undefined && !namePattern.test(name)) {
+      throw invalid(`${at}.name`, 'may hold 1 to 64 letters, digits, "_" and "-" only');
     }
     return { role, content: textOf(content, at), ...(name === undefined ? {} : { name }) };
   });

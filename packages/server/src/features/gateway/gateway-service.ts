@@ -81,21 +81,31 @@ const toPrompt = (asked: Asked): Prompt => {
   }
 };
 
-/** Roles and texts that the policy judges. Token ids are judged as the text they stand for. */
+/**
+ * Roles and texts that the policy judges: contents, then the names that there are. Token ids are judged as the
+ * text they stand for.
+ */
 async function textsOf(asked: Asked, engine: Engine): Promise<{ role: string; text: string }[]> {
   if (asked.kind === 'messages') {
-    return asked.messages.map(({ role, content }) => ({ role, text: content }));
+    const contents = asked.messages.map(({ role, content }) => ({ role, text: content }));
+    const names = named(asked.messages).map(({ role, name }) => ({ role, text: name }));
+    return [...contents, ...names];
   }
   const text = asked.kind === 'text' ? asked.text : (await engine.render(toPrompt(asked))).text;
   return [{ role: 'user', text }];
 }
 
+const named = (messages: readonly PromptMessage[]): { role: string; name: string }[] =>
+  messages.flatMap(({ role, name }) => (name === undefined ? [] : { role, name }));
+
 /** The request with redactions applied. */
 function withTexts(asked: Asked, texts: readonly string[]): Asked {
   if (asked.kind !== 'messages') return { kind: 'text', text: texts[0] ?? '' };
+  const names = texts.slice(asked.messages.length);
   const messages = asked.messages.map((message, i) => ({
     ...message,
     content: texts[i] ?? message.content,
+    ...(message.name === undefined ? {} : { name: names.shift() ?? message.name }),
   }));
   return { kind: 'messages', messages };
 }

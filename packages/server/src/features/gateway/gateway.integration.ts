@@ -211,6 +211,15 @@ describe('the policy', () => {
     });
   });
 
+  test('reads the name of a speaker too: templates may render it', async () => {
+    const messages = [{ role: 'user', name: 'FORBIDDEN', content: 'say x' }];
+    const { status, json } = await chat('', { messages });
+    expect([status, json.error.code]).toEqual([400, 'content_blocked']);
+    const noted = await chat('', { messages: [{ role: 'user', name: 'NOTED', content: 'say x' }] });
+    expect(noted.json.corral.policy).toMatchObject([{ code: 'POL-NOTED' }]);
+    expect(noted.json.choices[0].message.content).toBe('x');
+  });
+
   test('annotates in the answer', async () => {
     const { json } = await chat('say ok NOTED');
     expect(json.corral.policy).toMatchObject([{ action: 'annotate', code: 'POL-NOTED' }]);
@@ -288,6 +297,9 @@ describe('what cannot be honoured is refused by name', () => {
     ['top_logprobs', { top_logprobs: 3 }],
     ['stream_options', { stream_options: { include_usage: true } }],
     ['messages[0].content', { messages: [{ role: 'user' }] }],
+    ['messages[0].name', { messages: [{ role: 'user', content: 'x', name: 'two words' }] }],
+    ['messages[0].name', { messages: [{ role: 'user', content: 'x', name: '' }] }],
+    ['messages[0].name', { messages: [{ role: 'user', content: 'x', name: 'a'.repeat(65) }] }],
     ['logit_bias', { logit_bias: { x: 1 } }],
   ])('%s with a value that is not valid', async (param, more) => {
     const { status, json } = await chat('say x', more);
