@@ -152,8 +152,8 @@ export const errorTable = {
     507,
   ),
   memory_too_small: server(
-    'The run needs {needed} of memory; {available} are available.',
-    'Lower context_length or batch_size, or set runtime.memory_limit.',
+    'The run needs {needed} of memory; {available} may be used.',
+    'Lower context_length or batch_size, or raise runtime.memory_limit (auto: nine tenths of the machine).',
     507,
   ),
   port_in_use: server(

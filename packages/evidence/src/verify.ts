@@ -1,5 +1,5 @@
 // Verification of a log or a proof in memory: signature, size, root, history. The one idea: collect
-// every problem and name the entry, instead of stopping at the first. Files are verify-bytes.ts's.
+// every problem and name the entry, instead of stopping at the first. Files are verify-file.ts's.
 import { equalBytes, hashFromBase64, toBase64, utf8 } from './bytes.ts';
 import { parseCanonicalJson } from './canonical-json.ts';
 import { type Checkpoint, verifyCheckpoint } from './checkpoint.ts';

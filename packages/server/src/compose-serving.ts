@@ -1,6 +1,6 @@
 // The half of the object graph that serves models: engines, operations, deployments, models, parity,
 // gateway. Made here from the platform, and nowhere else. No logic.
-import { sourceSettingsFrom } from './download/sources.ts';
+import type { Config } from './config.ts';
 import type { SourceSettings } from './download/sources.ts';
 import { createEngineSupervisor } from './engines/engine-supervisor.ts';
 import type { Engines, EngineSupervisorOptions } from './engines/engine-supervisor.ts';
@@ -42,6 +42,13 @@ export const servingMigrations: FeatureMigrations = {
   ...gatewayMigrations,
 };
 
+const sourceSettings = (sources: Config['sources']): SourceSettings => ({
+  huggingFaceEndpoint: sources.hugging_face_endpoint,
+  huggingFaceToken: sources.hugging_face_token,
+  modelScopeEndpoint: sources.modelscope_endpoint,
+  pypiEndpoint: sources.pypi_endpoint,
+});
+
 export function composeServing(platform: Platform, options: ServingOptions = {}): Serving {
   const { config, home, log } = platform;
   const { policy = createDefaultPolicy() } = options;
@@ -61,7 +68,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     deployments: deployments.service,
     engines,
     folder: home.models,
-    sources: options.sources ?? sourceSettingsFrom(process.env),
+    sources: options.sources ?? sourceSettings(config.sources),
     ...(options.shippedRoot === undefined ? {} : { shippedRoot: options.shippedRoot }),
   });
   const parity = createParityFeature({

@@ -47,10 +47,30 @@ describe('configuration', () => {
     expect(() => loadConfig({ environment: missing })).toThrow(/none\.yaml/);
   });
 
+  it('takes mirrors and token from the variables that other tools know', () => {
+    const environment = {
+      CORRAL_HOME: home,
+      HF_ENDPOINT: 'https://mirror.example/hub',
+      HF_TOKEN: '1234',
+      CORRAL_MODELSCOPE_ENDPOINT: 'http://127.0.0.1:1',
+      CORRAL_PYPI_ENDPOINT: '',
+    };
+    expect(loadConfig({ environment }).sources).toEqual({
+      hugging_face_endpoint: 'https://mirror.example/hub',
+      hugging_face_token: '1234',
+      modelscope_endpoint: 'http://127.0.0.1:1',
+    });
+    const wrong = { ...environment, HF_ENDPOINT: 'mirror.example' };
+    expect(() => loadConfig({ environment: wrong })).toThrow(/sources\.hugging_face_endpoint/);
+  });
+
   it('describes every setting and names its variable', () => {
     expect(settings.length).toBeGreaterThan(10);
+    const names = settings.map(({ environment }) => environment);
+    expect(new Set(names).size).toBe(names.length);
     for (const { key, environment, description } of settings) {
-      expect(environment).toBe(`CORRAL_${key.replaceAll('.', '_').toUpperCase()}`);
+      if (!key.startsWith('sources.'))
+        expect(environment).toBe(`CORRAL_${key.replaceAll('.', '_').toUpperCase()}`);
       expect(`${key}: ${description}`).toMatch(/: \S/);
     }
   });

@@ -1,6 +1,7 @@
 // Every setting of the server, once: a Zod schema with its reason beside each. Values come from the
 // environment (CORRAL_*), one YAML file ($CORRAL_HOME/config.yaml or CORRAL_CONFIG) and defaults, in
-// that order. The only file of the server that reads process.env.
+// that order. The only file of the server that reads settings from process.env (child-environment.ts hands
+// on what is left of it).
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,6 +11,11 @@ import { z } from 'zod';
 
 const mebibyte = 1024 * 1024;
 const engine = engineOptionsSchema.shape;
+
+const endpoint = z.url({ protocol: /^https?$/ }).optional();
+/** The variable of a setting that has another name than its key: one that other tools know, too. */
+const byVariable = <T extends z.ZodType>(environment: string, schema: T): T =>
+  schema.meta({ environment });
 
 const configSchema = z.strictObject({
   home: z.string().min(1).describe('Folder of all state.'),
@@ -92,6 +98,22 @@ const configSchema = z.strictObject({
         .describe('A run whose server has been silent for this long may be taken by another.'),
     })
     .prefault({}),
+  sources: z
+    .strictObject({
+      hugging_face_endpoint: byVariable('HF_ENDPOINT', endpoint).describe(
+        'A mirror of the Hugging Face hub, https://huggingface.co.',
+      ),
+      hugging_face_token: byVariable('HF_TOKEN', z.string().optional()).describe(
+        'Sent to that host only; gated repositories need it.',
+      ),
+      modelscope_endpoint: byVariable('CORRAL_MODELSCOPE_ENDPOINT', endpoint).describe(
+        'A mirror of ModelScope, https://www.modelscope.cn.',
+      ),
+      pypi_endpoint: byVariable('CORRAL_PYPI_ENDPOINT', endpoint).describe(
+        'A mirror of PyPI, https://pypi.org.',
+      ),
+    })
+    .prefault({}),
   shutdown_seconds: z
     .number()
     .min(0)
@@ -114,7 +136,7 @@ export interface Setting {
 /** Every setting, for documentation and for reading the environment. */
 export const settings: readonly Setting[] = leaves(configSchema, []).map(({ path, schema }) => ({
   key: path.join('.'),
-  environment: `CORRAL_${path.join('_').toUpperCase()}`,
+  environment: variableOf(path, schema),
   description: schema.description ?? '',
   default: path.join('.') === 'home' ? '~/.corral' : defaultOf(schema),
 }));
@@ -181,22 +203,28 @@ function readYaml(home: string, named: string | undefined): Tree {
 
 function readEnvironment(environment: Readonly<Record<string, string | undefined>>): Tree {
   const tree: Tree = {};
-  const put = (key: string, text: string): void => {
-    const path = key.split('.');
+  const put = (path: readonly string[], value: string | number): void => {
     let at = tree;
     for (const part of path.slice(0, -1)) {
       const next = isTree(at[part]) ? at[part] : {};
       at[part] = next;
       at = next;
     }
-    at[path.at(-1) ?? key] = numeric(text);
+    at[path.at(-1) ?? ''] = value;
   };
-  if (environment['DATABASE_URL']) put('database.url', environment['DATABASE_URL']);
-  for (const { key, environment: name } of settings) {
-    const text = environment[name];
-    if (text !== undefined && text !== '') put(key, text);
+  if (environment['DATABASE_URL']) put(['database', 'url'], environment['DATABASE_URL']);
+  for (const { path, schema } of leaves(configSchema, [])) {
+    const text = environment[variableOf(path, schema)];
+    if (text === undefined || text === '') continue;
+    // Where text is wanted, digits are text.
+    put(path, schema.safeParse(text).success ? text : numeric(text));
   }
   return tree;
+}
+
+function variableOf(path: readonly string[], schema: z.ZodType): string {
+  const own = schema.meta()?.['environment'];
+  return typeof own === 'string' ? own : `CORRAL_${path.join('_').toUpperCase()}`;
 }
 
 const numeric = (text: string): string | number =>

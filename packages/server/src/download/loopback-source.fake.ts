@@ -65,5 +65,5 @@ export function serveContent(
     response.end(body);
     return;
   }
-  response.write(body.subarray(0, cutAt), () => setTimeout(() => response.destroy(), 5));
+  response.write(body.subarray(0, cutAt), () => setTimeout(() => response.destroy(), 50));
 }

@@ -30,16 +30,6 @@ export interface SourceSettings {
   readonly pypiEndpoint?: string | undefined;
 }
 
-/** The variables that the hosts' own tools use, where there are any. */
-export const sourceSettingsFrom = (
-  environment: Readonly<Record<string, string | undefined>>,
-): SourceSettings => ({
-  huggingFaceEndpoint: environment['HF_ENDPOINT'],
-  huggingFaceToken: environment['HF_TOKEN'],
-  modelScopeEndpoint: environment['CORRAL_MODELSCOPE_ENDPOINT'],
-  pypiEndpoint: environment['CORRAL_PYPI_ENDPOINT'],
-});
-
 const defaultEndpoints: Record<SourceKind, string> = {
   hugging_face: 'https://huggingface.co',
   model_scope: 'https://www.modelscope.cn',

@@ -16,7 +16,7 @@ export interface ParityService extends ParityPort {
   recheck(context: RequestContext, id: string): Promise<Operation>;
 }
 
-/** Sixteen transcripts with top-20 lists take a few hundred kB. */
+/** Sixteen transcripts with lists of 64 log-probabilities a token take a few MB at most. */
 const maxGoldenBytes = 64 * 2 ** 20;
 
 async function readGolden(path: string): Promise<Golden> {
