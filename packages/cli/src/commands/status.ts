@@ -16,15 +16,21 @@ export const statusCommand: CommandSpec = {
     const status = await client.status();
     const { bold, dim, green, yellow } = context.io.colors;
     const { engines, jobs, database } = status;
+    // Others get no word about the machine.
+    const isOperator = status.pid !== 0;
     const fields = formatFields(
       [
         ['server', `${client.baseUrl}  ${status.ready ? green('ready') : yellow('starting')}`],
-        ['version', `${status.version}, process ${status.pid}`],
+        ['version', isOperator ? `${status.version}, process ${status.pid}` : status.version],
         ['up for', formatSeconds(status.uptime_seconds)],
-        ['home', status.home],
-        ['database', `${database.kind} ${database.version}`],
         ['jobs', `${jobs.running} running, ${jobs.queued} queued`],
-        ['evidence', `${status.evidence.size} entries`],
+        ...(isOperator
+          ? ([
+              ['home', status.home],
+              ['database', `${database.kind} ${database.version}`],
+              ['evidence', `${status.evidence.size} entries`],
+            ] as const)
+          : []),
       ],
       dim,
     );
@@ -43,6 +49,6 @@ export const statusCommand: CommandSpec = {
             ]),
             bold,
           );
-    show(context, status, `${fields}\n\n${table}`);
+    show(context, status, isOperator ? `${fields}\n\n${table}` : fields);
   },
 };

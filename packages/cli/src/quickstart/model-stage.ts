@@ -55,7 +55,7 @@ export async function modelStage(
       if (!wanted.mayFallBack || !noSource.has(code)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       narrator.warn(
-        `${wanted.ref} cannot be had: ${reason}\nGoing on with "${rehearsalModel}", the miniature that ships with Corral. It shows every step, but it is far too small to talk well; run this again with a network for the real one.`,
+        `${wanted.ref} cannot be had: ${reason}\nGoing on with "${rehearsalModel}", the miniature that ships with Corral: it knows one little town and nothing else, and shows every step. Run this again with a network for a real model.`,
       );
       model = await pull(context, client, narrator, rehearsalModel);
     }
