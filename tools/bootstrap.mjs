@@ -1,7 +1,7 @@
 // Runs a command of this clone on a machine that has nothing but Node >= 20 and npm: installs the
 // locked dependencies when they are missing or stale, then hands over to the Node 24 that the npm
 // package `node` brought. Knows nothing of what it starts.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, delimiter } from 'node:path';
@@ -14,22 +14,40 @@ const lock = createHash('sha256')
   .update(readFileSync(join(root, 'package-lock.json')))
   .digest('hex');
 
-/** @param {string} command @param {string[]} args @param {Record<string, string>} [extra] */
+// A terminal sends Ctrl-C to the whole group; a second one from here would cut the child's orderly stop.
+const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+const forwarded = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
+
+/**
+ * Exit code of the command. Signals are passed on while it runs, and one that ends it ends this too.
+ * @param {string} command @param {string[]} args @param {Record<string, string>} [extra]
+ * @returns {Promise<number>}
+ */
 function run(command, args, extra = {}) {
   const bin = join(root, 'node_modules', '.bin');
   const env = { ...process.env, ...extra, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` };
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', env, shell: windows });
-  if (result.error) throw result.error;
-  if (result.signal) process.kill(process.pid, result.signal);
-  return result.status ?? 1;
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit', env, shell: windows });
+  /** @param {NodeJS.Signals} signal */
+  const forward = (signal) => {
+    if (signal !== 'SIGINT' || !hasTerminal) child.kill(signal);
+  };
+  for (const signal of forwarded) process.on(signal, forward);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      for (const name of forwarded) process.off(name, forward);
+      if (signal) process.kill(process.pid, signal);
+      resolve(code ?? 1);
+    });
+  });
 }
 
-function install() {
+async function install() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   process.stderr.write('corral: installing dependencies (once per clone) ...\n');
   const started = Date.now();
   // ONNX Runtime's install script would download CUDA libraries; the CPU library is in the package.
-  const status = run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const status = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     ONNXRUNTIME_NODE_INSTALL: 'skip',
   });
   if (status !== 0) {
@@ -44,12 +62,12 @@ function install() {
 
 const [kind, ...args] = process.argv.slice(2);
 const started = Date.now();
-install();
+await install();
 const installMs = String(Date.now() - started);
-if (kind === 'run') process.exit(run('npm', ['run', '--silent', ...args]));
+if (kind === 'run') process.exit(await run('npm', ['run', '--silent', ...args]));
 if (kind === 'corral') {
   const main = join(root, 'packages', 'cli', 'src', 'main.ts');
-  process.exit(run('node', [main, ...args], { CORRAL_INSTALL_MS: installMs }));
+  process.exit(await run('node', [main, ...args], { CORRAL_INSTALL_MS: installMs }));
 }
 process.stderr.write('usage: bootstrap.mjs run SCRIPT | corral COMMAND ...\n');
 process.exit(2);
