@@ -140,6 +140,7 @@ export const evidenceBundleSchema = z.object({
 });
 export type EvidenceBundle = z.infer<typeof evidenceBundleSchema>;
 
+/** To others than the operator the machine is left blank ('', 0, none), and `jobs` are their own. */
 export const statusSchema = z.object({
   version: z.string(),
   ready: z.boolean(),

@@ -99,6 +99,13 @@ describe('every answer', () => {
       'expires_in_seconds',
     ],
     [
+      'a character that cannot be stored',
+      () => post({ name: 'a\u0000b' }),
+      400,
+      'invalid_request',
+      null,
+    ],
+    [
       'prototype pollution',
       () => post('{"name":"a","__proto__":{"x":1}}', json),
       400,
@@ -152,6 +159,17 @@ describe('the shell', () => {
       ready: true,
       database: { kind: 'pglite' },
       jobs: { queued: 0, running: 0 },
+    });
+    expect((await server.call('GET', '/api/v1/status', { key: stranger })).json).toEqual({
+      version: expect.stringMatching(/\d/),
+      ready: true,
+      uptime_seconds: expect.any(Number),
+      pid: 0,
+      home: '',
+      database: { kind: 'pglite', version: '' },
+      engines: [],
+      jobs: { queued: 0, running: 0 },
+      evidence: { size: 0 },
     });
   });
 });

@@ -91,7 +91,7 @@ export function compose(options: ComposeOptions): Composition {
     home: home.root,
     metrics,
     engines: () => serving.engines.report(),
-    jobs: () => fineTuning.counts(),
+    jobs: (project) => fineTuning.counts(project),
     evidenceSize: () => evidence.service.size(),
   });
   return {

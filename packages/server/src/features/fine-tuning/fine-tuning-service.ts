@@ -34,7 +34,8 @@ interface JobReader {
     id: string,
     options: ListOptions,
   ): Promise<readonly (CheckpointRow & { adapter_id: string })[]>;
-  counts(): Promise<{ queued: number; running: number }>;
+  /** Of one project, or (null) of all. */
+  counts(project: string | null): Promise<{ queued: number; running: number }>;
 }
 
 /** Each throws `not_found`, or `conflict` when the job's state does not allow it. */
@@ -90,9 +91,9 @@ function readerOf({ db }: Pick<Dependencies, 'db'>): JobReader {
       const rows = await checkpointStore.list(db, id, { after: cursor?.sequence ?? null, limit });
       return rows.map((row) => ({ ...row, adapter_id }));
     },
-    async counts() {
+    async counts(project) {
       const total = { queued: 0, running: 0 };
-      for (const [status, count] of await jobStore.countByStatus(db)) {
+      for (const [status, count] of await jobStore.countByStatus(db, project)) {
         const group = groupOf(status);
         if (group !== null) total[group] += count;
       }

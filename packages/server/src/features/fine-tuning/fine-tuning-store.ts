@@ -134,11 +134,16 @@ export const jobStore = {
       .orderBy('sequence')
       .execute(),
 
-  async countByStatus(executor: Executor): Promise<ReadonlyMap<FineTuningStatus, number>> {
+  /** Unfinished jobs of one project, or (null) of all. */
+  async countByStatus(
+    executor: Executor,
+    project: string | null,
+  ): Promise<ReadonlyMap<FineTuningStatus, number>> {
     const rows = await executor
       .selectFrom('fine_tuning_jobs')
       .select(['status', sql<number>`count(*)::int`.as('count')])
       .where('status', 'in', unfinishedStates)
+      .$if(project !== null, (query) => query.where('project_id', '=', project))
       .groupBy('status')
       .execute();
     return new Map(rows.map(({ status, count }) => [status, count]));

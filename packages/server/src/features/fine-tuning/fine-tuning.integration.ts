@@ -151,6 +151,10 @@ describe('a fine-tuning job', () => {
     await start();
     const { json } = await create({ steps: 10_000, stepMs: 5 });
     await untilStep(json.id, 2);
+    const jobs = async (key: string) =>
+      (await server.call('GET', '/api/v1/status', { key })).json.jobs;
+    expect(await jobs(server.adminKey)).toEqual({ queued: 0, running: 1 });
+    expect(await jobs(await server.otherProject('curious'))).toEqual({ queued: 0, running: 0 });
     const cancelled = await server.call('POST', `/v1/fine_tuning/jobs/${json.id}/cancel`);
     expect(cancelled.json).toMatchObject({ status: 'cancelled', fine_tuned_model: null });
     const twice = await server.call('POST', `/v1/fine_tuning/jobs/${json.id}/cancel`);

@@ -39,8 +39,8 @@ export interface FineTuningFeatureDependencies {
 }
 
 export function createFineTuningFeature(deps: FineTuningFeatureDependencies): Feature & {
-  /** Runs that wait and run, for the status page. */
-  readonly counts: () => Promise<{ queued: number; running: number }>;
+  /** Runs that wait and run, of one project or (null) of all, for the status page. */
+  readonly counts: (project: string | null) => Promise<{ queued: number; running: number }>;
 } {
   const { files, home, config, queue, idempotency, trainerEntry = defaultTrainerEntry() } = deps;
   const trainer = createTrainer({ entry: trainerEntry });
@@ -65,7 +65,7 @@ export function createFineTuningFeature(deps: FineTuningFeatureDependencies): Fe
   });
   const service = createFineTuningService({ ...deps, runner });
   return {
-    counts: () => service.counts(),
+    counts: (project) => service.counts(project),
     routes: fineTuningRoutes({
       service,
       idempotency,
