@@ -8,12 +8,8 @@ import { createChildren } from '../children.ts';
 import { commandTable } from '../command-table.ts';
 import type { Io } from '../io.ts';
 import { runProgram } from '../program.ts';
-import {
-  fakeKey,
-  startFakeServer,
-  type FakeServer,
-  type FakeServerOptions,
-} from './server.fake.ts';
+import { fakeKey, startFakeServer, type FakeServer } from './server.fake.ts';
+import type { FakeServerOptions } from './state.fake.ts';
 
 export interface Ran {
   readonly code: number;
