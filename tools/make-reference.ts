@@ -2,6 +2,7 @@
 // Knows only how tables are printed; what is in them stands in packages/contracts and the server.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { errorCodes, errorTable, runConfigSchema } from '@corral/contracts';
+import { settings } from '@corral/server';
 import { z } from 'zod';
 
 interface JsonSchema {
@@ -75,9 +76,27 @@ ${table(['key', 'value', 'default'], configRows(schema))}
 `;
 }
 
+function settingsPage(): string {
+  const rows = settings.map(({ key, environment, default: value, description }) => [
+    `\`${key}\``,
+    `\`${environment}\``,
+    value === undefined ? '' : `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``,
+    description,
+  ]);
+  return `# Settings of the server
+
+Each has a key in the YAML file \`$CORRAL_HOME/config.yaml\` (or the one that \`CORRAL_CONFIG\` names; \`a.b\` is the
+key \`b\` under \`a\`) and an environment variable. Flags of \`corral serve\` win over the environment, the environment
+over the file, the file over the defaults. Unknown keys are an error; all errors are reported at once.
+
+${table(['key', 'environment variable', 'default', 'meaning'], rows)}
+`;
+}
+
 const pages: Record<string, () => string> = {
   'docs/reference/errors.md': errorsPage,
   'docs/reference/run-config.md': runConfigPage,
+  'docs/reference/settings.md': settingsPage,
 };
 
 const check = process.argv.includes('--check');
