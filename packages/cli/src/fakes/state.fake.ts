@@ -23,7 +23,7 @@ export interface FakeServerOptions {
   readonly parityPasses?: boolean;
 }
 
-export interface FakeRequest {
+interface FakeRequest {
   readonly body: Record<string, unknown>;
   readonly query: URLSearchParams;
   /** What stood in the holes of the path. */
