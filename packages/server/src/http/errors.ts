@@ -106,7 +106,7 @@ function toCorralError(
 }
 
 /** SQLSTATEs of characters that Postgres has no place for, in text and in JSON. */
-const unstorable: ReadonlySet<string> = new Set(['22021', '22P05']);
+const unstorable: ReadonlySet<string> = new Set(['22021', '22P05', '22P02']);
 
 /** The socket refused or gone, or Postgres starting, stopping or crashed (SQLSTATE class 57P). */
 const isDatabaseGone = (thrown: unknown, code: string): boolean =>

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { FeatureMigrations, Timestamp } from '../db/tables.ts';
 
-interface IdempotencyKeysTable {
+export interface IdempotencyKeysTable {
   project_id: string;
   route: string;
   key: string;

@@ -2,10 +2,11 @@
 // the transaction that makes the resource, so there is no moment at which one exists without the other.
 import { createHash } from 'node:crypto';
 import { CorralError } from '@corral/contracts';
-import { canonicalJson } from '@corral/evidence';
 import type { FastifyRequest } from 'fastify';
+import type { Insertable } from 'kysely';
 import type { Db, Tx } from '../db/database.ts';
 import { contextOf } from '../http/request-context.ts';
+import type { IdempotencyKeysTable } from './idempotency-tables.ts';
 
 /** Hours for which a repetition is recognised. */
 const keptHours = 24;
@@ -47,15 +48,11 @@ export function createIdempotency({
 
   return {
     async once(request, { fingerprint: asked, load, create }) {
-      const key = request.headers['idempotency-key'];
-      if (key === undefined) return create(async () => undefined);
-      if (typeof key !== 'string' || !sane.test(key))
-        throw new CorralError('invalid_request', {
-          params: { reason: 'The header Idempotency-Key must be 1 to 255 printable characters.' },
-        });
+      const key = keyOf(request);
+      if (key === null) return create(async () => undefined);
       const { projectId } = contextOf(request);
       const route = `${request.method} ${request.routeOptions.url ?? ''}`;
-      const fingerprint = createHash('sha256').update(canonicalJson(asked)).digest('hex');
+      const fingerprint = createHash('sha256').update(JSON.stringify(asked)).digest('hex');
       const repeat = async () => {
         const found = await find(projectId, route, key);
         if (found === undefined) return null;
@@ -68,22 +65,16 @@ export function createIdempotency({
       const before = await repeat();
       if (before !== null) return before.value;
       try {
-        return await create(async (tx, resource_id) => {
-          const { numInsertedOrUpdatedRows } = await tx
-            .insertInto('idempotency_keys')
-            .values({
-              project_id: projectId,
-              route,
-              key,
-              fingerprint,
-              resource_id,
-              created_at: now(),
-            })
-            // Waits for a request with the same key that is in flight.
-            .onConflict((conflict) => conflict.doNothing())
-            .executeTakeFirst();
-          if (numInsertedOrUpdatedRows === 0n) throw new AlreadyRecorded();
-        });
+        return await create((tx, resource_id) =>
+          record(tx, {
+            project_id: projectId,
+            route,
+            key,
+            fingerprint,
+            resource_id,
+            created_at: now(),
+          }),
+        );
       } catch (error) {
         if (!(error instanceof AlreadyRecorded)) throw error;
         const after = await repeat();
@@ -96,4 +87,23 @@ export function createIdempotency({
       await db.deleteFrom('idempotency_keys').where('created_at', '<', limit).execute();
     },
   };
+}
+
+async function record(tx: Tx, row: Insertable<IdempotencyKeysTable>): Promise<void> {
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('idempotency_keys')
+    .values(row)
+    // Waits for a request with the same key that is in flight.
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirst();
+  if (numInsertedOrUpdatedRows === 0n) throw new AlreadyRecorded();
+}
+
+function keyOf(request: FastifyRequest): string | null {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key === 'string' && sane.test(key)) return key;
+  throw new CorralError('invalid_request', {
+    params: { reason: 'The header Idempotency-Key must be 1 to 255 printable characters.' },
+  });
 }

@@ -52,27 +52,9 @@ export function createJobQueue(options: {
   let preparing: Promise<void> | null = null;
   let closing: Promise<void> | null = null;
 
-  const prepare = async (): Promise<void> => {
-    await boss.start();
-    for (const name of definitions.keys()) {
-      await boss.createQueue(name, {
-        // One waiting job for a key, any number running.
-        policy: 'short',
-        expireInSeconds,
-        heartbeatSeconds,
-        retryLimit,
-        retryDelay: 1,
-        retryBackoff: true,
-      });
-      // Any question makes pg-boss remember the queue. Otherwise its first `send` asks the database
-      // outside the caller's transaction, which never ends where there is one session (PGlite).
-      await boss.findJobs(name, { id: nobody });
-    }
-  };
-
   return {
     define: (definition) => void definitions.set(definition.name, definition),
-    prepare: () => (preparing ??= prepare()),
+    prepare: () => (preparing ??= prepareQueues(boss, [...definitions.keys()])),
     async start() {
       await this.prepare();
       for (const { name, concurrency, handle } of definitions.values())
@@ -96,4 +78,22 @@ export function createJobQueue(options: {
       return closing;
     },
   };
+}
+
+async function prepareQueues(boss: PgBoss, names: readonly string[]): Promise<void> {
+  await boss.start();
+  for (const name of names) {
+    await boss.createQueue(name, {
+      // One waiting job for a key, any number running.
+      policy: 'short',
+      expireInSeconds,
+      heartbeatSeconds,
+      retryLimit,
+      retryDelay: 1,
+      retryBackoff: true,
+    });
+    // Any question makes pg-boss remember the queue. Otherwise its first `send` asks the database
+    // outside the caller's transaction, which never ends where there is one session (PGlite).
+    await boss.findJobs(name, { id: nobody });
+  }
 }

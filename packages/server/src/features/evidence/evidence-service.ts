@@ -20,7 +20,7 @@ import {
   type CheckpointSigner,
   type ProofPlan,
 } from '@corral/evidence';
-import type { AuditLog } from '../../audit/audit-log.ts';
+import type { AuditInput, AuditLog } from '../../audit/audit-log.ts';
 import type { Db, Executor, Tx } from '../../db/database.ts';
 import { evidenceStore, nodeKey, type EntryRow, type HeadRow } from './evidence-store.ts';
 
@@ -56,20 +56,7 @@ export function createEvidenceService(deps: {
   const currentHead = (): Promise<HeadRow> => db.transaction().execute(signHead);
 
   return {
-    async append(tx, event) {
-      const time = now();
-      const leaf = canonicalJson(
-        auditEventSchema.parse({ schema: 'corral-audit/1', time: time.toISOString(), ...event }),
-      );
-      const range = CompactRange.restore(await evidenceStore.lockState(tx));
-      const index = range.size;
-      const nodes = range.append(leafHash(new TextEncoder().encode(leaf)));
-      await evidenceStore.append(tx, {
-        entry: { index, leaf, project_id: event.project, created_at: time },
-        nodes,
-        state: range.state(),
-      });
-    },
+    append: (tx, event) => appendLeaf(tx, event, now()),
     async head() {
       const { size, root, checkpoint, verifier_key } = await currentHead();
       return { size, root, checkpoint, verifier_key };
@@ -110,6 +97,20 @@ export function createEvidenceService(deps: {
       return { schema: 'corral-evidence/1', leaves, checkpoint, verifier_key };
     },
   };
+}
+
+async function appendLeaf(tx: Tx, event: AuditInput, time: Date): Promise<void> {
+  const leaf = canonicalJson(
+    auditEventSchema.parse({ schema: 'corral-audit/1', time: time.toISOString(), ...event }),
+  );
+  const range = CompactRange.restore(await evidenceStore.lockState(tx));
+  const index = range.size;
+  const nodes = range.append(leafHash(new TextEncoder().encode(leaf)));
+  await evidenceStore.append(tx, {
+    entry: { index, leaf, project_id: event.project, created_at: time },
+    nodes,
+    state: range.state(),
+  });
 }
 
 const damaged = (reason: string): CorralError =>

@@ -45,6 +45,16 @@ const toFileObject = (row: FileRow): FileObject => ({
 const invalid = (param: string, reason: string): CorralError =>
   new CorralError('invalid_request', { params: { reason }, param });
 
+const multipartLimits = {
+  // The size of the file is bounded where it is written, with an error that says so.
+  fileSize: Number.MAX_SAFE_INTEGER,
+  files: 1,
+  fields: 16,
+  fieldSize: 4096,
+  fieldNameSize: 128,
+  parts: 17,
+};
+
 interface Upload {
   readonly staged: StagedArtifact;
   readonly filename: string;
@@ -97,47 +107,44 @@ function readPurpose(fields: ReadonlyMap<string, string>): string {
   return purpose;
 }
 
+/** POST /v1/files. */
+async function uploadFile(
+  request: FastifyRequest,
+  files: FilesService,
+  idempotency: Idempotency,
+): Promise<FileObject> {
+  const context = contextOf(request);
+  const { staged, filename, fields } = await readUpload(request, files);
+  try {
+    const purpose = readPurpose(fields);
+    return await idempotency.once(request, {
+      fingerprint: { purpose, filename, sha256: staged.sha256 },
+      load: async (id) => toFileObject(await files.get(context.projectId, id)),
+      create: async (record) =>
+        toFileObject(
+          await files.create(
+            staged,
+            { project: context.projectId, filename, purpose, from: auditFrom(context) },
+            record,
+          ),
+        ),
+    });
+  } finally {
+    await staged.discard();
+  }
+}
+
 export const filesRoutes =
   (files: FilesService, idempotency: Idempotency): FeatureRoutes =>
   async (app) => {
-    await app.register(fastifyMultipart, {
-      limits: {
-        // The size of the file is bounded where it is written, with an error that says so.
-        fileSize: Number.MAX_SAFE_INTEGER,
-        files: 1,
-        fields: 16,
-        fieldSize: 4096,
-        fieldNameSize: 128,
-        parts: 17,
-      },
-    });
+    await app.register(fastifyMultipart, { limits: multipartLimits });
     const read = { scope: ['read', 'training', 'inference'] } as const;
     const write = { scope: ['training', 'inference'] } as const;
 
     app.post(
       '/v1/files',
       { config: write, schema: { response: { 200: fileObjectSchema } } },
-      async (request) => {
-        const context = contextOf(request);
-        const { staged, filename, fields } = await readUpload(request, files);
-        try {
-          const purpose = readPurpose(fields);
-          return await idempotency.once(request, {
-            fingerprint: { purpose, filename, sha256: staged.sha256 },
-            load: async (id) => toFileObject(await files.get(context.projectId, id)),
-            create: async (record) =>
-              toFileObject(
-                await files.create(
-                  staged,
-                  { project: context.projectId, filename, purpose, from: auditFrom(context) },
-                  record,
-                ),
-              ),
-          });
-        } finally {
-          await staged.discard();
-        }
-      },
+      (request) => uploadFile(request, files, idempotency),
     );
     app.get(
       '/v1/files',

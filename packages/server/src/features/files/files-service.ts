@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { CorralError, newId } from '@corral/contracts';
 import type { ArtifactStore, StagedArtifact } from '../../artifacts/artifact-store.ts';
 import { auditFrom, type AuditInput, type AuditLog } from '../../audit/audit-log.ts';
-import type { Db, Tx } from '../../db/database.ts';
+import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { filesStore, type FilePage, type FileRow } from './files-store.ts';
 
@@ -38,14 +38,16 @@ export interface FilesService {
   addGuard(guard: FileGuard): void;
 }
 
-export function createFilesService(deps: {
-  db: Db;
-  audit: AuditLog;
+interface Dependencies {
+  readonly db: Db;
+  readonly audit: AuditLog;
   /** Of this feature alone: content of others must not be deleted with a file of the same bytes. */
-  artifacts: ArtifactStore;
-  maxBytes: number;
-}): FilesService {
-  const { db, audit, artifacts, maxBytes } = deps;
+  readonly artifacts: ArtifactStore;
+  readonly maxBytes: number;
+}
+
+export function createFilesService(deps: Dependencies): FilesService {
+  const { db, artifacts, maxBytes } = deps;
   const guards: FileGuard[] = [];
   // Publishing a content and deleting the last row of the same content must not overlap.
   let last: Promise<unknown> = Promise.resolve();
@@ -54,43 +56,22 @@ export function createFilesService(deps: {
     last = result.catch(() => undefined);
     return result;
   };
-  const find = async (project: string, id: string): Promise<FileRow> => {
-    const row = await filesStore.find(db, project, id);
-    if (row === undefined)
-      throw new CorralError('not_found', { params: { kind: 'file', id }, param: 'file_id' });
-    return row;
-  };
 
   return {
     stage: (source) => artifacts.stage(source, { maxBytes }),
-    create: (staged, { project, filename, purpose, from }, record) =>
+    create: (staged, file, record) =>
       alone(async () => {
         await staged.publish();
         return db.transaction().execute(async (tx) => {
-          const row = await filesStore.insert(tx, {
-            id: newId('file'),
-            project_id: project,
-            filename: sanitiseFilename(filename),
-            purpose,
-            bytes: staged.bytes,
-            sha256: staged.sha256,
-            created_at: new Date(),
-          });
+          const row = await insertFile(deps, tx, staged, file);
           await record?.(tx, row.id);
-          await audit.append(tx, {
-            ...from,
-            action: 'file.created',
-            resource: { kind: 'file', id: row.id },
-            outcome: 'ok',
-            before: null,
-            after: { purpose, bytes: staged.bytes, sha256: staged.sha256 },
-          });
           return row;
         });
       }),
-    get: find,
+    get: (project, id) => findFile(db, project, id),
     async list({ after, ...page }) {
-      const cursor = after === undefined ? null : (await find(page.project, after)).sequence;
+      const cursor =
+        after === undefined ? null : (await findFile(db, page.project, after)).sequence;
       return filesStore.list(db, { ...page, after: cursor });
     },
     content: ({ sha256 }) => createReadStream(artifacts.path(sha256)),
@@ -98,28 +79,67 @@ export function createFilesService(deps: {
     remove: (context, id) =>
       alone(async () => {
         const { sha256 } = await db.transaction().execute(async (tx) => {
-          const row = await filesStore.find(tx, context.projectId, id);
-          if (row === undefined)
-            throw new CorralError('not_found', { params: { kind: 'file', id }, param: 'file_id' });
+          const row = await findFile(tx, context.projectId, id);
           for (const guard of guards) {
             const reason = await guard(tx, id);
             if (reason !== null) throw new CorralError('conflict', { params: { reason } });
           }
-          await filesStore.remove(tx, id);
-          await audit.append(tx, {
-            ...auditFrom(context),
-            action: 'file.deleted',
-            resource: { kind: 'file', id },
-            outcome: 'ok',
-            before: { sha256: row.sha256, bytes: row.bytes },
-            after: null,
-          });
+          await removeRow(deps, tx, row, context);
           return row;
         });
         if (!(await filesStore.isContentUsed(db, sha256))) await artifacts.remove(sha256);
       }),
     addGuard: (guard) => void guards.push(guard),
   };
+}
+
+async function findFile(executor: Executor, project: string, id: string): Promise<FileRow> {
+  const row = await filesStore.find(executor, project, id);
+  if (row !== undefined) return row;
+  throw new CorralError('not_found', { params: { kind: 'file', id }, param: 'file_id' });
+}
+
+async function insertFile(
+  { audit }: Dependencies,
+  tx: Tx,
+  { bytes, sha256 }: StagedArtifact,
+  { project, filename, purpose, from }: NewFile,
+): Promise<FileRow> {
+  const row = await filesStore.insert(tx, {
+    id: newId('file'),
+    project_id: project,
+    filename: sanitiseFilename(filename),
+    purpose,
+    bytes,
+    sha256,
+    created_at: new Date(),
+  });
+  await audit.append(tx, {
+    ...from,
+    action: 'file.created',
+    resource: { kind: 'file', id: row.id },
+    outcome: 'ok',
+    before: null,
+    after: { purpose, bytes, sha256 },
+  });
+  return row;
+}
+
+async function removeRow(
+  { audit }: Dependencies,
+  tx: Tx,
+  { id, sha256, bytes }: FileRow,
+  context: RequestContext,
+): Promise<void> {
+  await filesStore.remove(tx, id);
+  await audit.append(tx, {
+    ...auditFrom(context),
+    action: 'file.deleted',
+    resource: { kind: 'file', id },
+    outcome: 'ok',
+    before: { sha256, bytes },
+    after: null,
+  });
 }
 
 /** Last part of a path, without control characters, at most 200 characters: a label, never a path. */

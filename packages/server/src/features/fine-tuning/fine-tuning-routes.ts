@@ -21,6 +21,7 @@ import type { CheckpointRow, EventRow, JobRow } from './fine-tuning-store.ts';
 import type { FineTuningService } from './fine-tuning-service.ts';
 import { hasSucceeded } from './job-state.ts';
 
+const read = { scope: ['read', 'training'] } as const;
 const jobIdSchema = z.object({ id: z.string().max(128) });
 const pageSchema = z.object({
   after: z.string().max(256).optional(),
@@ -89,6 +90,50 @@ function metadataFilter(query: Readonly<Record<string, unknown>>): Record<string
   return found.length === 0 ? null : Object.fromEntries(found);
 }
 
+/** What happened to a job: events and checkpoints, newest first. */
+const historyRoutes =
+  (service: FineTuningService): FeatureRoutes =>
+  async (app) => {
+    app.get(
+      '/v1/fine_tuning/jobs/:id/events',
+      {
+        config: read,
+        schema: {
+          params: jobIdSchema,
+          querystring: pageSchema,
+          response: { 200: listSchema(fineTuningEventSchema) },
+        },
+      },
+      async (request) => {
+        const { after, limit } = request.query;
+        const rows = await service.events(contextOf(request).projectId, request.params.id, {
+          after,
+          limit: limit + 1,
+        });
+        return toListPage(rows.map(toEvent), limit);
+      },
+    );
+    app.get(
+      '/v1/fine_tuning/jobs/:id/checkpoints',
+      {
+        config: read,
+        schema: {
+          params: jobIdSchema,
+          querystring: pageSchema,
+          response: { 200: listSchema(fineTuningCheckpointSchema) },
+        },
+      },
+      async (request) => {
+        const { after, limit } = request.query;
+        const rows = await service.checkpoints(contextOf(request).projectId, request.params.id, {
+          after,
+          limit: limit + 1,
+        });
+        return toListPage(rows.map(toCheckpoint), limit);
+      },
+    );
+  };
+
 export const fineTuningRoutes =
   (deps: {
     service: FineTuningService;
@@ -97,7 +142,6 @@ export const fineTuningRoutes =
   }): FeatureRoutes =>
   async (app) => {
     const { service, idempotency, check } = deps;
-    const read = { scope: ['read', 'training'] } as const;
     const write = { scope: 'training' } as const;
     const jobAnswer = { 200: fineTuningJobSchema };
 
@@ -140,44 +184,7 @@ export const fineTuningRoutes =
         { config: write, schema: { params: jobIdSchema, response: jobAnswer } },
         async (request) => toJob(await service[action](contextOf(request), request.params.id)),
       );
-    app.get(
-      '/v1/fine_tuning/jobs/:id/events',
-      {
-        config: read,
-        schema: {
-          params: jobIdSchema,
-          querystring: pageSchema,
-          response: { 200: listSchema(fineTuningEventSchema) },
-        },
-      },
-      async (request) => {
-        const { after, limit } = request.query;
-        const rows = await service.events(contextOf(request).projectId, request.params.id, {
-          after,
-          limit: limit + 1,
-        });
-        return toListPage(rows.map(toEvent), limit);
-      },
-    );
-    app.get(
-      '/v1/fine_tuning/jobs/:id/checkpoints',
-      {
-        config: read,
-        schema: {
-          params: jobIdSchema,
-          querystring: pageSchema,
-          response: { 200: listSchema(fineTuningCheckpointSchema) },
-        },
-      },
-      async (request) => {
-        const { after, limit } = request.query;
-        const rows = await service.checkpoints(contextOf(request).projectId, request.params.id, {
-          after,
-          limit: limit + 1,
-        });
-        return toListPage(rows.map(toCheckpoint), limit);
-      },
-    );
+    await app.register(historyRoutes(service));
     app.post(
       '/api/v1/data/check',
       { config: write, schema: { body: dataCheckSchema } },

@@ -10,7 +10,7 @@ import type { Db } from '../../db/database.ts';
 import type { FilesService } from '../files/index.ts';
 import type { ModelsPort, ParityPort } from '../models/index.ts';
 import { eventStore, jobStore, type JobRow, type Lease } from './fine-tuning-store.ts';
-import { moveJob } from './job-moves.ts';
+import { moveJob, type Move } from './job-moves.ts';
 import { metricsCsv } from './metrics-csv.ts';
 
 export interface FinishDependencies {
@@ -90,28 +90,8 @@ async function settle(
     const locked = await jobStore.lock(tx, null, row.id);
     // Cancelled or taken over meanwhile: then this result is nobody's.
     if (locked?.lease_token !== lease.token) return;
-    const failure = new CorralError('parity_failed', {
-      params: { model: row.adapter_id, reason: parityReason(parity) },
-    });
     const moved = await moveJob(tx, audit, locked, {
-      to: parity.passed ? 'succeeded' : 'failed',
-      level: parity.passed ? 'info' : 'error',
-      message: parity.passed
-        ? `The job has succeeded; the model is ${row.adapter_id}`
-        : failure.message,
-      change: {
-        parity: JSON.stringify(parity),
-        result_files: JSON.stringify(resultFiles),
-        ...(parity.passed
-          ? {}
-          : {
-              error: JSON.stringify({
-                code: failure.code,
-                message: `${failure.message} ${failure.next}`,
-                param: null,
-              }),
-            }),
-      },
+      ...verdictOn(row, parity, resultFiles),
       from,
       evidence: {
         model: row.adapter_id,
@@ -138,6 +118,20 @@ async function settle(
       from,
     );
   });
+}
+
+function verdictOn(
+  { adapter_id: model }: JobRow,
+  parity: Parity,
+  resultFiles: readonly string[],
+): Omit<Move, 'from'> {
+  const change = { parity: JSON.stringify(parity), result_files: JSON.stringify(resultFiles) };
+  if (parity.passed)
+    return { to: 'succeeded', message: `The job has succeeded; the model is ${model}`, change };
+  const params = { model, reason: parityReason(parity) };
+  const { code, message, next } = new CorralError('parity_failed', { params });
+  const error = JSON.stringify({ code, message: `${message} ${next}`, param: null });
+  return { to: 'failed', level: 'error', message, change: { ...change, error } };
 }
 
 const parityReason = ({ first_difference, prompt_tokens_equal, mean_kl }: Parity): string =>
