@@ -73,6 +73,7 @@ export async function createServingApp(options: ServingAppOptions = {}): Promise
           owned_by: 'base',
           license: JSON.stringify({ id: 'Apache-2.0', url: null }),
           source: 'import',
+          reference: null,
           architecture: 'llama',
           parameters: 1000,
           context_length: 1000,

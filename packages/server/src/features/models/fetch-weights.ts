@@ -1,7 +1,8 @@
 // Tries the sources of a model in order until one gives its weights; every attempt and its reason is
 // kept, because "it failed" helps nobody behind a closed network. What the weights are for is not known.
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CorralError } from '@corral/contracts';
 import { downloadFile } from '../../download/downloader.ts';
@@ -111,6 +112,21 @@ const folderFile =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|vocab|model\.safetensors\.index)\.json$|^model(-\d+-of-\d+)?\.safetensors$|^chat_template\.jinja$|^(LICENSE|USE_POLICY|NOTICE)[\w.-]*$|^merges\.txt$/i;
 
 type RepositorySource = Extract<CatalogueSource, { repository: string }>;
+
+/** A name on disk of its own for each repository and revision: their files never stand together. */
+function placeOf({ reference }: FetchOptions, from: RepositorySource, file = ''): string {
+  const whole = JSON.stringify([from.kind, from.repository, from.revision, file]);
+  const digest = createHash('sha256').update(whole).digest('hex').slice(0, 16);
+  return `${reference.id.slice(0, 96)}-${digest}`;
+}
+
+/** What an earlier attempt left is kept only when it is what the source lists now. */
+async function isFetched(target: string, file: RemoteFile, signal: AbortSignal): Promise<boolean> {
+  if (!existsSync(target)) return false;
+  if (file.sha256 !== null) return (await hashFile(target, signal)) === file.sha256;
+  return file.bytes !== null && (await stat(target)).size === file.bytes;
+}
+
 async function fetchFolder(
   options: FetchOptions,
   from: RepositorySource,
@@ -121,14 +137,15 @@ async function fetchFolder(
     throw notThere('safetensors or GGUF weights');
   }
   const source = options.sources[from.kind];
-  // By revision: files of two revisions never stand in one folder.
-  const folder = options.weights.folder(`${options.reference.id}-${from.revision}`);
+  const folder = options.weights.folder(placeOf(options, from));
   const total = wanted.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0);
   await options.weights.ensureRoom(total, 'the weights');
   await mkdir(folder, { recursive: true });
   for (const file of wanted) {
     const target = join(folder, file.path);
-    if (!existsSync(target)) await download(options, { source, file, target, sha256: null });
+    if (await isFetched(target, file, options.signal)) continue;
+    await rm(target, { force: true });
+    await download(options, { source, file, target, sha256: null });
   }
   return { kind: 'folder', path: folder };
 }
@@ -142,7 +159,7 @@ async function fetchRepository(options: FetchOptions, from: RepositorySource): P
     if (pinned) throw notThere(`file "${pinned.path}"`);
     return fetchFolder(options, from, files);
   }
-  const key = pinned?.sha256 ?? `${options.reference.id}-${from.revision}-${file.path}`;
+  const key = pinned?.sha256 ?? placeOf(options, from, file.path);
   const target = options.weights.incoming(key);
   const { sha256 } = await download(options, {
     source,

@@ -28,7 +28,7 @@ import { hashFile } from './weight-store.ts';
 import type { StoredWeights, WeightStore } from './weight-store.ts';
 
 export interface ImportService {
-  /** Throws permission_denied, model_not_found and license_not_accepted at once; the rest is in the operation. */
+  /** Throws permission_denied, model_not_found, conflict and license_not_accepted at once; the rest is in the operation. */
   pull(context: RequestContext, input: { ref: string; acceptLicense: boolean }): Promise<Operation>;
   /** Throws for what is no model at once; copying, hashing and re-encoding are in the operation. */
   import(
@@ -51,6 +51,7 @@ export interface ImportDependencies {
 interface Arrived {
   readonly id: string;
   readonly source: string;
+  readonly reference: string | null;
   readonly license: { id: string; url: string | null };
   /** A person said yes to the terms; null: nobody had to. */
   readonly licenseAccepted: boolean | null;
@@ -70,7 +71,7 @@ const idFromPath = (path: string): string =>
     .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '') || 'model';
 
 const rowOf = (arrived: Arrived, now: Date): ModelRow => {
-  const { id, source, license, facts, stored, serving } = arrived;
+  const { id, source, reference, license, facts, stored, serving } = arrived;
   return {
     id,
     project: null,
@@ -79,6 +80,7 @@ const rowOf = (arrived: Arrived, now: Date): ModelRow => {
     owned_by: catalogue.get(id)?.publisher ?? source.toLowerCase().replaceAll(' ', '-'),
     license,
     source,
+    reference,
     architecture: facts.architecture,
     parameters: facts.parameters,
     context_length: facts.contextLength,
@@ -206,7 +208,7 @@ async function pull(
   }: { reference: ModelReference; known: ModelRow | undefined; work: Work },
 ): Promise<Record<string, unknown>> {
   if (known) return { ...resultOf(known, []), already: true };
-  const { id, license } = reference;
+  const { id, key, license } = reference;
   const fetched = await fetchWeights({
     ...deps.fetching,
     reference,
@@ -223,7 +225,8 @@ async function pull(
   const settled = await settle(deps, fetched, work);
   const terms = { id: license.id, url: license.url };
   const licenseAccepted = license.needsAcceptance ? true : null;
-  const arrived = { id, source: fetched.source, license: terms, licenseAccepted, ...settled };
+  const { source } = fetched;
+  const arrived = { id, source, reference: key, license: terms, licenseAccepted, ...settled };
   const row = await record(deps, context, { action: 'model.pulled', arrived });
   return resultOf(row, fetched.failed);
 }
@@ -240,7 +243,8 @@ async function importPath(
       : await deps.weights.copyIn(path, work.signal);
   const serving = await encodeForServing(deps, { facts, stored }, work);
   const license = { id: facts.license ?? 'see-source', url: null };
-  const arrived = { id, source: 'import', license, licenseAccepted: null, facts, stored, serving };
+  const from = { source: 'import', reference: null, license, licenseAccepted: null };
+  const arrived = { id, ...from, facts, stored, serving };
   return resultOf(await record(deps, context, { action: 'model.imported', arrived }), []);
 }
 
@@ -251,10 +255,11 @@ export function createImportService(deps: ImportDependencies): ImportService {
       requireOperator(context);
       const reference = parseModelReference(ref);
       const known = await modelsStore.find(db, context.projectId, reference.id);
-      if (!known) requireLicense(reference.id, reference.license, acceptLicense);
+      if (known) requireSameWeights(known, reference);
+      else requireLicense(reference.id, reference.license, acceptLicense);
       return operations.begin(context, {
         kind: 'model_pull',
-        key: reference.id,
+        key: reference.key,
         run: (report, signal) =>
           pull(deps, context, { reference, known, work: { report, signal } }),
       });
@@ -289,6 +294,15 @@ function requireFreeName(id: string, chosen: boolean): void {
 
 const taken = (id: string): CorralError =>
   new CorralError('conflict', { params: { reason: `There already is a model "${id}".` } });
+
+/** Whoever asks for one repository's weights must not be given another's that has the same name. */
+function requireSameWeights({ id, source, reference }: ModelRow, wanted: ModelReference): void {
+  // A catalogue name may have been given to weights by the operator, who imported them.
+  if (reference === wanted.key || wanted.key === id) return;
+  const there = reference ?? source;
+  const reason = `There already is a model "${id}", from ${there}, not ${wanted.key}; remove it first, or import the other weights under an id of their own.`;
+  throw new CorralError('conflict', { params: { reason }, param: 'ref' });
+}
 
 function requireLicense(id: string, license: LicenseTerms, accepted: boolean): void {
   if (!license.needsAcceptance || accepted) return;

@@ -53,6 +53,7 @@ const adapterRow = (adapter: TrainedAdapter, base: ModelRow, now: Date): ModelRo
   // The terms of the base follow its derivatives.
   license: base.license,
   source: 'fine-tuning',
+  reference: null,
   architecture: base.architecture,
   parameters: base.parameters,
   context_length: base.context_length,

@@ -13,6 +13,8 @@ export interface ModelsTable {
   license: Json<{ id: string; url: string | null }>;
   /** For people: "PyPI", "import", "fine-tuning". */
   source: string;
+  /** Key of the reference that was pulled; null: not pulled. */
+  reference: string | null;
   architecture: string;
   parameters: number | null;
   context_length: number | null;
@@ -68,6 +70,11 @@ export const modelsMigrations: FeatureMigrations = {
         check ((kind = 'adapter') = (base is not null))
       )`.execute(db);
       await sql`create index models_base on models (base)`.execute(db);
+    },
+  },
+  '0511_models_reference': {
+    async up(db) {
+      await sql`alter table models add column reference text`.execute(db);
     },
   },
 };

@@ -70,6 +70,31 @@ const write = async (file: string, bytes: Buffer | string): Promise<string> => {
   return path;
 };
 
+/** The smallest folder of a Hugging Face model that is let in. */
+function tinyFolder({ contextLength = 64 } = {}): Record<string, Buffer> {
+  const config = {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    vocab_size: 8,
+    hidden_size: 4,
+    intermediate_size: 8,
+    num_hidden_layers: 1,
+    num_attention_heads: 1,
+    rms_norm_eps: 1e-5,
+    max_position_embeddings: contextLength,
+    hidden_act: 'silu',
+  };
+  const header = JSON.stringify({
+    'model.embed_tokens.weight': { dtype: 'BF16', shape: [8, 4], data_offsets: [0, 64] },
+  }).padEnd(120);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return {
+    'config.json': Buffer.from(JSON.stringify(config)),
+    'model.safetensors': Buffer.concat([length, Buffer.from(header), Buffer.alloc(64)]),
+  };
+}
+
 describe('a pull', () => {
   test('stores verified weights, re-encodes slow ones for serving, and serves them', async () => {
     const gguf = await tinyGguf({ type: 'Q4_1', salt: name });
@@ -112,6 +137,37 @@ describe('a pull', () => {
     const again = await server.operation(await pull(`hf:owner/${name}`));
     expect(again.result).toMatchObject({ model: name, already: true });
     expect(host.requests).toHaveLength(requests);
+  });
+
+  test('never answers with the weights of another owner or revision', async () => {
+    files = { 'tiny.gguf': await tinyGguf() };
+    await server.operation(await pull(`hf:owner/${name}`));
+    for (const other of [
+      `hf:stranger/${name}`,
+      `hf:owner/${name}@v2`,
+      `modelscope:owner/${name}`,
+    ]) {
+      const { status, json } = await pull(other);
+      expect([status, json.error.code]).toEqual([409, 'conflict']);
+      expect(json.error.message).toContain(`hf:owner/${name}@main`);
+    }
+  });
+
+  test('of a folder takes again what changed since an attempt that failed', async () => {
+    files = { ...tinyFolder({ contextLength: 32 }), 'model.safetensors': Buffer.from('broken') };
+    const broken = await server.operation(await pull(`hf:owner/${name}`));
+    expect(broken.status).toBe('failed');
+    files = tinyFolder({ contextLength: 64 });
+    const mended = await server.operation(await pull(`hf:owner/${name}`));
+    expect(mended.error).toBeNull();
+    expect((await detail(name)).json).toMatchObject({ context_length: 64 });
+  });
+
+  test('gives a name of the catalogue to its own sources only', async () => {
+    for (const ref of ['hf:stranger/Llama-2-7b-chat', 'modelscope:stranger/rehearsal']) {
+      const { status, json } = await pull(ref, { accept_license: true });
+      expect([status, json.error.code]).toEqual([409, 'conflict']);
+    }
   });
 
   test('asked for twice at once is one operation', async () => {
@@ -225,28 +281,8 @@ describe('an import', () => {
   test('of a Hugging Face folder can be trained on, and says that it cannot be served', async () => {
     const folder = join(server.home, 'folder');
     await mkdir(folder);
-    const config = {
-      architectures: ['LlamaForCausalLM'],
-      model_type: 'llama',
-      vocab_size: 8,
-      hidden_size: 4,
-      intermediate_size: 8,
-      num_hidden_layers: 1,
-      num_attention_heads: 1,
-      rms_norm_eps: 1e-5,
-      max_position_embeddings: 64,
-      hidden_act: 'silu',
-    };
-    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
-    const header = JSON.stringify({
-      'model.embed_tokens.weight': { dtype: 'BF16', shape: [8, 4], data_offsets: [0, 64] },
-    }).padEnd(120);
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(header.length));
-    await writeFile(
-      join(folder, 'model.safetensors'),
-      Buffer.concat([length, Buffer.from(header), Buffer.alloc(64)]),
-    );
+    for (const [path, bytes] of Object.entries(tinyFolder()))
+      await writeFile(join(folder, path), bytes);
     const operation = await server.operation(await importPath(folder));
     expect(operation).toMatchObject({
       status: 'succeeded',
