@@ -18,7 +18,10 @@ const byVariable = <T extends z.ZodType>(environment: string, schema: T): T =>
   schema.meta({ environment });
 
 const configSchema = z.strictObject({
-  home: z.string().min(1).describe('Folder of all state; the file, which lies in it, cannot name it.'),
+  home: z
+    .string()
+    .min(1)
+    .describe('Folder of all state; the file, which lies in it, cannot name it.'),
   host: z
     .string()
     .min(1)
