@@ -143,7 +143,7 @@ async function removeRow(
 }
 
 /** Last part of a path, without control characters, at most 200 characters: a label, never a path. */
-function sanitiseFilename(name: string): string {
+export function sanitiseFilename(name: string): string {
   const last = name.split(/[/\\]/).at(-1) ?? '';
   const clean = last
     .replaceAll(/[\p{C}\p{Zl}\p{Zp}"]/gu, '')
