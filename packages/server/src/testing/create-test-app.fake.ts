@@ -82,24 +82,7 @@ export async function createTestApp(options: TestAppOptions = {}): Promise<TestA
   await platform.queue.start();
   parts.setReady(true);
 
-  const call: TestApp['call'] = async (
-    method,
-    url,
-    { key = adminKey, body, headers = {} } = {},
-  ) => {
-    const response = await app.inject({
-      method,
-      url,
-      headers: { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
-      ...(body === undefined ? {} : { payload: body as string | object }),
-    });
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      text: response.body,
-      json: String(response.headers['content-type']).includes('json') ? response.json() : null,
-    };
-  };
+  const call = callerOf(app, adminKey);
   const close = async (): Promise<void> => {
     await platform.queue.close();
     for (const feature of features.toReversed()) await feature.close?.();
@@ -115,23 +98,44 @@ export async function createTestApp(options: TestAppOptions = {}): Promise<TestA
     call,
     close,
     [Symbol.asyncDispose]: close,
-    upload: (content, { fields = { purpose: 'fine-tune' }, headers = {}, ...rest } = {}) => {
-      const { body, boundary } = multipart(content, fields);
-      return call('POST', '/v1/files', {
-        ...rest,
-        body,
-        headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}` },
-      });
-    },
-    async otherProject(name, scopes = ['inference', 'training', 'read']) {
-      const project = await call('POST', '/api/v1/projects', { body: { name } });
-      const key = await call('POST', '/api/v1/keys', {
-        body: { name: 'test', project: project.json.id, scopes },
-      });
-      return String(key.json.key);
-    },
+    ...helpersOf(call),
   };
 }
+
+const callerOf =
+  (app: FastifyInstance, adminKey: string): TestApp['call'] =>
+  async (method, url, { key = adminKey, body, headers = {} } = {}) => {
+    const response = await app.inject({
+      method,
+      url,
+      headers: { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
+      ...(body === undefined ? {} : { payload: body as string | object }),
+    });
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      text: response.body,
+      json: String(response.headers['content-type']).includes('json') ? response.json() : null,
+    };
+  };
+
+const helpersOf = (call: TestApp['call']): Pick<TestApp, 'upload' | 'otherProject'> => ({
+  upload: (content, { fields = { purpose: 'fine-tune' }, headers = {}, ...rest } = {}) => {
+    const { body, boundary } = multipart(content, fields);
+    return call('POST', '/v1/files', {
+      ...rest,
+      body,
+      headers: { ...headers, 'content-type': `multipart/form-data; boundary=${boundary}` },
+    });
+  },
+  async otherProject(name, scopes = ['inference', 'training', 'read']) {
+    const project = await call('POST', '/api/v1/projects', { body: { name } });
+    const key = await call('POST', '/api/v1/keys', {
+      body: { name: 'test', project: project.json.id, scopes },
+    });
+    return String(key.json.key);
+  },
+});
 
 /** A multipart body with the file before or after the fields, as `fields` says with the key `file`. */
 function multipart(
