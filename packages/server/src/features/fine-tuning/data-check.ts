@@ -10,6 +10,11 @@ import { mapRunConfig } from './run-config-mapping.ts';
 import { prepareRunFolder, requireDataEnding } from './run-folder.ts';
 import { TrainerDied, type Trainer } from './trainer-process.ts';
 
+/** Each check is a process that holds the data's tokens in memory, beside the runs and the engines. */
+const maxChecks = 2;
+/** Checks of usual files take a few seconds. */
+const retryAfterSeconds = 5;
+
 export type DataCheck = (
   project: string,
   request: z.output<typeof dataCheckSchema>,
@@ -25,6 +30,7 @@ export function createDataCheck(deps: {
   folder: string;
 }): DataCheck {
   const { db, files, models, trainer, folder } = deps;
+  let running = 0;
   return async (project, request, signal) => {
     const base = await models.resolveBase(db, project, request.model);
     const file = await files.get(project, request.file_id);
@@ -35,8 +41,16 @@ export function createDataCheck(deps: {
         : { corral: { config: { data: { context_length: request.context_length } } } },
       base.defaults,
     );
-    const place = await mkdtemp(join(folder, 'check-'));
+    if (running >= maxChecks) {
+      throw new CorralError('rate_limit_exceeded', {
+        params: { reason: `${running} data checks are running, which is the limit.` },
+        details: { retry_after_seconds: retryAfterSeconds },
+      });
+    }
+    running++;
+    let place: string | null = null;
     try {
+      place = await mkdtemp(join(folder, 'check-'));
       const { config: path } = await prepareRunFolder(place, {
         config,
         model: base.trainingPath,
@@ -48,7 +62,8 @@ export function createDataCheck(deps: {
       // The path is the server's; the caller knows the file by its id.
       return { ...report, path: file.filename };
     } finally {
-      await rm(place, { recursive: true, force: true });
+      running--;
+      if (place !== null) await rm(place, { recursive: true, force: true });
     }
   };
 }
