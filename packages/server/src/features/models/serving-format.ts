@@ -28,7 +28,7 @@ export const requantiseTo = (format: TensorType): 'Q8_0' | null =>
 /** Null when the engine can serve the model; else why not, and what to do. */
 export const unservableReason = (row: { readonly serving_path: string | null }): string | null =>
   row.serving_path === null
-    ? 'it is a folder of safetensors, and serving needs GGUF: convert it to a GGUF file and import that ("corral models import FILE.gguf --id NAME")'
+    ? 'it is a folder of safetensors, and serving needs GGUF: convert it to a GGUF file and import that ("corral models import FILE.gguf --id NAME"); "corral train" takes the folder as it is'
     : null;
 
 /** The same as a sentence, for a person who has just got the model. */
