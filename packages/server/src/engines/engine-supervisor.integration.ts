@@ -16,6 +16,7 @@ beforeEach(() => {
     maxCrashes: 3,
     watchdogMs: 400,
     maxWaiting: 1,
+    maxAdapters: 2,
     engine: { n_seq_max: 2 },
   });
 });
@@ -65,6 +66,15 @@ describe('a healthy engine', () => {
     );
     expect(texts.map(({ text }) => text)).toEqual(['[abcd] hi', '[abcd] hi']);
     expect((await engine.report()).adapters).toBe(1);
+  });
+
+  test('adapters beyond the limit make place for those that are asked for', async () => {
+    const engine = tiny();
+    for (const id of ['aaaa', 'bbbb', 'cccc', 'aaaa']) {
+      const adapter = { id, path: `/${id}.gguf` };
+      expect((await collect(engine.generate(ask('say hi', { adapter })))).text).toBe(`[${id}] hi`);
+    }
+    expect((await engine.report()).adapters).toBe(2);
   });
 
   test('an abort ends the stream and frees the child', async () => {

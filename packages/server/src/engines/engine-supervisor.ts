@@ -42,6 +42,9 @@ export type EngineSupervisorOptions = Partial<
 
 const defaults = {
   maxWaiting: 64,
+  // Rank 16 on 8 billion parameters takes about 80 MB, so all of them about 5 GB; reading one again
+  // takes well under a second.
+  maxAdapters: 64,
   // The child answers between decode steps; prefilling 512 tokens of a large model on a slow machine
   // takes tens of seconds, so less would kill honest work.
   watchdogMs: 120_000,

@@ -12,12 +12,12 @@ import type {
   RenderResult,
   ScoreResult,
 } from '@corral/contracts';
+import { AdapterSlots } from './adapter-slots.ts';
 import { EngineChild } from './engine-child.ts';
 import { isServing, nextEngineState } from './engine-states.ts';
 import type { EngineState, EngineStateEvent } from './engine-states.ts';
 import type {
   Engine,
-  EngineAdapter,
   EngineReport,
   GenerateRequest,
   ScoreRequest,
@@ -30,6 +30,8 @@ export interface LocalEngineOptions {
   readonly workerUrl: URL;
   /** Generations that may wait beside those that run; more are refused as overloaded. */
   readonly maxWaiting: number;
+  /** Adapters that a child holds; the longest unused make place for others. */
+  readonly maxAdapters: number;
   readonly watchdogMs: number;
   readonly loadTimeoutMs: number;
   /** Crashes in a row before giving up until somebody asks again. */
@@ -42,7 +44,7 @@ export interface LocalEngineOptions {
 interface Loaded {
   readonly child: EngineChild;
   readonly info: EngineModelInfo;
-  readonly adapters: Map<string, Promise<unknown>>;
+  readonly adapters: AdapterSlots;
 }
 
 const maxRestartMs = 30_000;
@@ -77,9 +79,10 @@ export class LocalEngine implements Engine {
       throw new CorralError('overloaded', { params: { reason } });
     }
     this.#outstanding++;
+    let release: (() => void) | undefined;
     try {
       const loaded = await this.#ready();
-      await this.#ensureAdapter(loaded, request.adapter);
+      if (request.adapter) release = await loaded.adapters.take(request.adapter);
       if (signal?.aborted) return;
       yield* loaded.child.generate(
         {
@@ -96,22 +99,27 @@ export class LocalEngine implements Engine {
         signal,
       );
     } finally {
+      release?.();
       this.#outstanding--;
     }
   }
 
   async score(request: ScoreRequest): Promise<ScoreResult> {
-    const loaded = await this.#ready();
-    await this.#ensureAdapter(loaded, request.adapter);
-    const result = await loaded.child.request({
-      type: 'score',
-      adapter_id: request.adapter?.id ?? null,
-      prompt: request.prompt,
-      forced_tokens: [...request.forcedTokens],
-      top_logprobs: request.topLogprobs,
-      wanted: request.wanted.map((tokens) => [...tokens]),
-    });
-    return result as ScoreResult;
+    const { child, adapters } = await this.#ready();
+    const release = request.adapter ? await adapters.take(request.adapter) : undefined;
+    try {
+      const result = await child.request({
+        type: 'score',
+        adapter_id: request.adapter?.id ?? null,
+        prompt: request.prompt,
+        forced_tokens: [...request.forcedTokens],
+        top_logprobs: request.topLogprobs,
+        wanted: request.wanted.map((tokens) => [...tokens]),
+      });
+      return result as ScoreResult;
+    } finally {
+      release?.();
+    }
   }
 
   async render(prompt: Prompt): Promise<RenderResult> {
@@ -167,19 +175,6 @@ export class LocalEngine implements Engine {
     return this.#loaded;
   }
 
-  /** Loads an adapter once per child; a failed load may be tried again. */
-  async #ensureAdapter(loaded: Loaded, adapter: EngineAdapter | null): Promise<void> {
-    if (adapter === null) return;
-    const { child, adapters } = loaded;
-    let loading = adapters.get(adapter.id);
-    if (!loading) {
-      loading = child.request({ type: 'load_adapter', adapter_id: adapter.id, path: adapter.path });
-      adapters.set(adapter.id, loading);
-      loading.catch(() => adapters.delete(adapter.id));
-    }
-    await loading;
-  }
-
   /** Tries until the model is loaded, the model is refused, or too many children have died. */
   async #launchUntilLoaded(firstPauseMs: number): Promise<Loaded> {
     try {
@@ -206,7 +201,7 @@ export class LocalEngine implements Engine {
   }
 
   async #launch(): Promise<Loaded | { crashed: boolean; error: unknown }> {
-    const { modelPath, engineOptions, loadTimeoutMs, watchdogMs } = this.#options;
+    const { modelPath, engineOptions, loadTimeoutMs, watchdogMs, maxAdapters } = this.#options;
     const child = new EngineChild(this.#options);
     this.#child = child;
     const timer = setTimeout(
@@ -217,7 +212,7 @@ export class LocalEngine implements Engine {
       const call = { type: 'load', model_path: modelPath, options: engineOptions } as const;
       const info = await child.load(call);
       child.watch(watchdogMs);
-      return { child, info, adapters: new Map() };
+      return { child, info, adapters: slotsOf(child, maxAdapters) };
     } catch (error) {
       // An engine_failed that the child itself sent leaves it alive; a dead one has already exited.
       const died = await Promise.race([child.exited.then(() => true), delay(50, false)]);
@@ -256,3 +251,12 @@ export class LocalEngine implements Engine {
     return new CorralError('engine_unavailable', { params: { model: this.base, reason } });
   }
 }
+
+const slotsOf = (child: EngineChild, limit: number): AdapterSlots =>
+  new AdapterSlots(
+    {
+      load: ({ id, path }) => child.request({ type: 'load_adapter', adapter_id: id, path }),
+      unload: (id) => child.request({ type: 'unload_adapter', adapter_id: id }),
+    },
+    limit,
+  );
