@@ -65,7 +65,8 @@ export class EngineChild {
         resolve(reason);
       };
       this.#process.once('exit', (code, signal) => end(this.#exitReason(code, signal)));
-      this.#process.once('error', (error) => end(error.message));
+      // Not once: a kill and a send can each fail, and a second error without a listener ends the server.
+      this.#process.on('error', (error) => end(error.message));
     });
     if (this.#process.stderr) {
       createInterface({ input: this.#process.stderr }).on('line', (line) => {

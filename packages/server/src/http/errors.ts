@@ -96,7 +96,7 @@ function toCorralError(
     return refuse('A value cannot be stored: text without the character U+0000 is needed.');
   if (isDatabaseGone(thrown, code))
     return new CorralError('database_unreachable', {
-      params: { reason: code },
+      params: { reason: code || messageOf(thrown) },
       cause: thrown,
     });
   const status =
@@ -108,9 +108,16 @@ function toCorralError(
 /** SQLSTATEs of characters that Postgres has no place for, in text and in JSON. */
 const unstorable: ReadonlySet<string> = new Set(['22021', '22P05', '22P02']);
 
-/** The socket refused or gone, or Postgres starting, stopping or crashed (SQLSTATE class 57P). */
+const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : '');
+
+/** What pg and its pool say, without a code, of a connection that was lost or could not be had. */
+const lostConnection =
+  /^(timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error)/;
+
+/** The socket refused or gone; Postgres starting, stopping or crashed (SQLSTATE 57P), a link lost (08). */
 const isDatabaseGone = (thrown: unknown, code: string): boolean =>
-  code.startsWith('57P0') ||
+  /^(57P0|08)/.test(code) ||
+  lostConnection.test(messageOf(thrown)) ||
   (thrown instanceof Error && 'syscall' in thrown && thrown.syscall === 'connect');
 
 interface ValidationIssue {
