@@ -14,7 +14,7 @@ export const removeHome = (home: string): void => {
   rmSync(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
 };
 
-export const freePort = (): Promise<number> =>
+const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);
