@@ -5,8 +5,8 @@ import { svgStyle } from './terminal-svg-ansi.ts';
 export interface Curve {
   readonly losses: readonly { readonly step: number; readonly loss: number }[];
   /** Validation loss before the first and after the last step. */
-  readonly lossBefore: number;
-  readonly lossAfter: number;
+  readonly lossBefore: number | null;
+  readonly lossAfter: number | null;
   readonly title: string;
 }
 
@@ -37,7 +37,8 @@ const round = (value: number): number => Math.round(value * 10) / 10;
 
 export function curveSvg({ losses, lossBefore, lossAfter, title }: Curve): string {
   const lastStep = losses.at(-1)?.step ?? 1;
-  const maxLoss = Math.max(lossBefore, lossAfter, ...losses.map(({ loss }) => loss)) * 1.05;
+  const maxLoss =
+    Math.max(lossBefore ?? 0, lossAfter ?? 0, ...losses.map(({ loss }) => loss)) * 1.05;
   const x = (step: number) =>
     round(plot.left + (step / lastStep) * (size.width - plot.left - plot.right));
   const y = (loss: number) =>
@@ -55,9 +56,11 @@ export function curveSvg({ losses, lossBefore, lossAfter, title }: Curve): strin
     (step) =>
       `<text x="${x(step)}" y="${size.height - plot.bottom + 18}" text-anchor="middle" class="dim small">${step}</text>`,
   );
-  const mark = (step: number, loss: number, label: string) =>
-    `<circle cx="${x(step)}" cy="${y(loss)}" r="5" fill="var(--green)"/><text x="${x(step) + 12}" y="${y(loss) - 7}" class="green small">${label} ${loss.toFixed(3)}</text>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img" aria-label="${title}: validation loss ${lossBefore.toFixed(3)} before, ${lossAfter.toFixed(3)} after">
+  const mark = (step: number, loss: number | null, label: string) =>
+    loss === null
+      ? ''
+      : `<circle cx="${x(step)}" cy="${y(loss)}" r="5" fill="var(--green)"/><text x="${x(step) + 12}" y="${y(loss) - 7}" class="green small">${label} ${loss.toFixed(3)}</text>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img" aria-label="${title}">
 ${svgStyle}
 <style>.small { font-size: 12px; }</style>
 <rect x="0.5" y="0.5" width="${size.width - 1}" height="${size.height - 1}" rx="9" fill="var(--back)" stroke="var(--edge)"/>

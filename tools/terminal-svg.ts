@@ -10,8 +10,8 @@ import { curveSvg } from './terminal-svg-curve.ts';
 
 interface Summary {
   readonly base_model: string;
-  readonly loss_before: number;
-  readonly loss_after: number;
+  readonly loss_before: number | null;
+  readonly loss_after: number | null;
   readonly losses: readonly { readonly step: number; readonly loss: number }[];
 }
 

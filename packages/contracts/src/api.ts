@@ -174,8 +174,9 @@ export const quickstartSummarySchema = z.object({
   source: z.string(),
   rows: z.int(),
   tokens: z.int(),
-  loss_before: z.number(),
-  loss_after: z.number(),
+  /** Validation loss; null when a small file leaves no example to hold out. */
+  loss_before: z.number().nullable(),
+  loss_after: z.number().nullable(),
   score_base: z.int(),
   score_tuned: z.int(),
   questions: z.int(),

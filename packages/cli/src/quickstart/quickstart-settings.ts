@@ -61,9 +61,17 @@ const sections: Readonly<Record<string, TrainingSections>> = {
   },
 };
 
+/** Longer than any of our examples, within the memory of a small machine. */
+const ownData = { context_length: 1024, validation: 0.1 };
+
 /** Hyper-parameters for a base model; of a model nobody has tried, its own recipe's. */
-export const trainingSections = (model: string): TrainingSections =>
-  sections[model] ?? { checkpoint };
+export function trainingSections(
+  model: string,
+  { ownData: isOwn }: { readonly ownData: boolean },
+): TrainingSections {
+  const found = sections[model] ?? { checkpoint };
+  return isOwn ? { ...found, data: { ...found.data, ...ownData } } : found;
+}
 
 /** Two quickstarts with the same fingerprint train the same adapter: the second may use the first's. */
 export function fingerprint(parts: {

@@ -72,7 +72,7 @@ async function runStages(
     ref: options.model ?? defaultModel,
     mayFallBack: options.model === null,
   });
-  const sections = trainingSections(base.id);
+  const sections = trainingSections(base.id, { ownData: options.data !== null });
   const examples = options.data === null ? examplesFor(base.id) : null;
   const path = examples?.train ?? options.data ?? '';
   const alias = examples?.alias ?? ownAlias;
@@ -114,8 +114,8 @@ function summarize(results: Results, seconds: Readonly<Record<string, number>>):
     source: base.source,
     rows: data.report.rows,
     tokens: data.report.tokens.total,
-    loss_before: figures?.loss_before ?? 0,
-    loss_after: figures?.loss_after ?? 0,
+    loss_before: figures?.loss_before ?? null,
+    loss_after: figures?.loss_after ?? null,
     score_base: scores.base,
     score_tuned: scores.tuned,
     questions: scores.questions,
