@@ -16,12 +16,7 @@ import { AdapterSlots } from './adapter-slots.ts';
 import { EngineChild } from './engine-child.ts';
 import { isServing, nextEngineState } from './engine-states.ts';
 import type { EngineState, EngineStateEvent } from './engine-states.ts';
-import type {
-  Engine,
-  EngineReport,
-  GenerateRequest,
-  ScoreRequest,
-} from './engine.ts';
+import type { Engine, EngineReport, GenerateRequest, ScoreRequest } from './engine.ts';
 
 export interface LocalEngineOptions {
   readonly base: string;
