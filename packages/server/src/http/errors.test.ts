@@ -26,6 +26,11 @@ test.each([
   expect(await answerTo(error)).toEqual({ status: 503, code: 'database_unreachable' });
 });
 
+test('of two requests that make the same name at once, one is told of the other', async () => {
+  const taken = Object.assign(new Error('duplicate key value'), { code: '23505' });
+  expect(await answerTo(taken)).toEqual({ status: 409, code: 'conflict' });
+});
+
 test('what nobody foresaw stays a defect', async () => {
   const answer = await answerTo(new Error('a connection in a sentence'));
   expect(answer).toEqual({ status: 500, code: 'internal_error' });

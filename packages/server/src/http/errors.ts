@@ -94,6 +94,10 @@ function toCorralError(
     return refuse(`The content type "${request.headers['content-type'] ?? ''}" is not accepted.`);
   if (unstorable.has(code))
     return refuse('A value cannot be stored: text without the character U+0000 is needed.');
+  if (code === uniqueViolation) {
+    const reason = 'Another request has just made a thing of the same name.';
+    return new CorralError('conflict', { params: { reason }, cause: thrown });
+  }
   if (isDatabaseGone(thrown, code))
     return new CorralError('database_unreachable', {
       params: { reason: code || messageOf(thrown) },
@@ -104,6 +108,9 @@ function toCorralError(
   if (status >= 400 && status < 500 && thrown instanceof Error) return refuse(thrown.message);
   return new CorralError('internal_error', { params: { request_id: request.id }, cause: thrown });
 }
+
+/** SQLSTATE of a row whose key is taken: names are looked up first, so only two at once come here. */
+const uniqueViolation = '23505';
 
 /** SQLSTATEs of characters that Postgres has no place for, in text and in JSON. */
 const unstorable: ReadonlySet<string> = new Set(['22021', '22P05', '22P02']);
