@@ -120,7 +120,8 @@ function changes(deps: Dependencies): Pick<DeploymentsService, 'deploy' | 'rollb
         const model = await findModel(tx, project, id);
         const name = alias ?? id;
         requireParity(model);
-        if (name !== id && (await modelsStore.exists(tx, name))) {
+        // Of what the project sees only: whether others have a model of that name is theirs to know.
+        if (name !== id && (await modelsStore.find(tx, project, name))) {
           const reason = `"${name}" is a model's id and cannot be an alias.`;
           throw new CorralError('conflict', { params: { reason } });
         }

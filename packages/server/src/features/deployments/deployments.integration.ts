@@ -163,6 +163,16 @@ describe('a fine-tuned model', () => {
 });
 
 describe('an alias', () => {
+  test('does not tell which models other projects have', async () => {
+    const theirs = await addAdapter();
+    const key = await server.otherProject('curious', ['admin']);
+    const answer = await server.call('POST', '/api/v1/deployments', {
+      key,
+      body: { model: 'tiny', alias: theirs },
+    });
+    expect(answer.status).toBeLessThan(300);
+  });
+
   test('turns from model to model and back, each turn on record', async () => {
     const [first, second] = [await addAdapter(), await addAdapter()];
     const created = await deploy({ model: first, alias: 'support' });
