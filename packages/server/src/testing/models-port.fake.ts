@@ -23,6 +23,7 @@ export function fakeModels(): FakeModels {
     adapters,
     next,
     models: {
+      addGuard: () => undefined,
       async resolveBase(_executor, _project, id) {
         const error = next.baseErrors.shift();
         if (error) throw error;

@@ -149,6 +149,17 @@ export const jobStore = {
     return new Map(rows.map(({ status, count }) => [status, count]));
   },
 
+  /** An unfinished job, of any project, that trains on the base. */
+  async findTrainee(tx: Tx, base: string): Promise<string | null> {
+    const row = await tx
+      .selectFrom('fine_tuning_jobs')
+      .select('id')
+      .where('model', '=', base)
+      .where('status', 'in', unfinishedStates)
+      .executeTakeFirst();
+    return row?.id ?? null;
+  },
+
   /** An unfinished job that reads the file. */
   async findUser(tx: Tx, fileId: string): Promise<string | null> {
     const rows = await tx

@@ -63,6 +63,12 @@ export function createFineTuningFeature(deps: FineTuningFeatureDependencies): Fe
       ? null
       : `The file "${file}" is used by the fine-tuning job "${job}"; cancel it or wait for its end.`;
   });
+  deps.models.addGuard(async (tx, model) => {
+    const job = await jobStore.findTrainee(tx, model);
+    return job === null
+      ? null
+      : `The fine-tuning job "${job}" trains on "${model}"; cancel it or wait for its end.`;
+  });
   const service = createFineTuningService({ ...deps, runner });
   return {
     counts: (project) => service.counts(project),

@@ -33,6 +33,9 @@ export interface TrainedAdapter {
   readonly parity: Parity;
 }
 
+/** Says why a model must stay, or null. */
+export type ModelGuard = (tx: Tx, model: string) => Promise<string | null>;
+
 export interface ModelsPort {
   /**
    * The base a project may train on. Throws `model_not_found` for what does not exist or belongs to
@@ -45,6 +48,8 @@ export interface ModelsPort {
     adapter: TrainedAdapter,
     from: Pick<AuditInput, 'actor' | 'project' | 'request_id'>,
   ): Promise<void>;
+  /** A feature that needs models for as long as it runs asks for them to be kept. */
+  addGuard(guard: ModelGuard): void;
 }
 
 export interface ParityPort {

@@ -8,7 +8,7 @@ import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { catalogue } from './catalogue.ts';
-import type { ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
+import type { ModelGuard, ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
 import { unservableReason } from './serving-format.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
@@ -85,13 +85,28 @@ async function getModel(executor: Executor, project: string, id: string): Promis
   return row;
 }
 
-async function removeModel(deps: Dependencies, context: RequestContext, id: string): Promise<void> {
+async function lockModel(tx: Tx, project: string, id: string): Promise<ModelRow> {
+  const row = await modelsStore.lock(tx, project, id);
+  if (!row) throw notFound(id);
+  return row;
+}
+
+interface Removal {
+  readonly id: string;
+  readonly guards: readonly ModelGuard[];
+}
+
+async function removeModel(
+  deps: Dependencies,
+  context: RequestContext,
+  { id, guards }: Removal,
+): Promise<void> {
   const { db, audit, engines, weights, deployments } = deps;
   const from = auditFrom(context);
-  const row = await getModel(db, context.projectId, id);
-  if (row.project === null) requireOperator(context);
-  await db.transaction().execute(async (tx) => {
-    if (row.kind === 'base') await refuseWhileUsed(tx, id);
+  const row = await db.transaction().execute(async (tx) => {
+    const row = await lockModel(tx, context.projectId, id);
+    if (row.project === null) requireOperator(context);
+    if (row.kind === 'base') await refuseWhileUsed(tx, { id, guards });
     else await deployments.withdraw(tx, { project: context.projectId, id }, from);
     await modelsStore.remove(tx, id);
     await audit.append(tx, {
@@ -102,6 +117,7 @@ async function removeModel(deps: Dependencies, context: RequestContext, id: stri
       before: { sha256: row.sha256, kind: row.kind, base: row.base, job: row.job_id },
       after: null,
     });
+    return row;
   });
   if (row.kind === 'adapter') return; // Its files belong to the job that made them.
   await engines.unload(id);
@@ -141,9 +157,11 @@ async function registerAdapter(
 
 export function createModelsService(deps: Dependencies): ModelsService {
   const { db, audit } = deps;
+  const guards: ModelGuard[] = [];
   return {
     get: getModel,
-    remove: (context, id) => removeModel(deps, context, id),
+    remove: (context, id) => removeModel(deps, context, { id, guards }),
+    addGuard: (guard) => void guards.push(guard),
     registerAdapter: (tx, adapter, from) => registerAdapter(deps, tx, { adapter, from }),
 
     async list(project) {
@@ -155,8 +173,8 @@ export function createModelsService(deps: Dependencies): ModelsService {
     },
 
     async recordParity(context, id, parity) {
-      const before = await getModel(db, context.projectId, id);
       await db.transaction().execute(async (tx) => {
+        const before = await lockModel(tx, context.projectId, id);
         await modelsStore.setParity(tx, id, parity);
         await audit.append(tx, {
           ...auditFrom(context),
@@ -182,7 +200,11 @@ export function createModelsService(deps: Dependencies): ModelsService {
   };
 }
 
-async function refuseWhileUsed(tx: Tx, id: string): Promise<void> {
+async function refuseWhileUsed(tx: Tx, { id, guards }: Removal): Promise<void> {
+  for (const guard of guards) {
+    const reason = await guard(tx, id);
+    if (reason !== null) throw new CorralError('conflict', { params: { reason } });
+  }
   const adapters = await modelsStore.adaptersOf(tx, id);
   const names = await modelsStore.namesOf(tx, id);
   if (adapters.length + names.length === 0) return;

@@ -22,6 +22,16 @@ export const modelsStore = {
       .where((where) => where.or([where('project', 'is', null), where('project', '=', project)]))
       .executeTakeFirst(),
 
+  /** The same, held until the transaction ends; before the audit event, which all changes wait for. */
+  lock: (tx: Tx, project: string, id: string): Promise<ModelRow | undefined> =>
+    tx
+      .selectFrom('models')
+      .selectAll()
+      .where('id', '=', id)
+      .where((where) => where.or([where('project', 'is', null), where('project', '=', project)]))
+      .forUpdate()
+      .executeTakeFirst(),
+
   list: (executor: Executor, project: string): Promise<ModelRow[]> =>
     executor
       .selectFrom('models')
