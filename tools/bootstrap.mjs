@@ -46,13 +46,14 @@ async function install() {
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   process.stderr.write('corral: installing dependencies (once per clone) ...\n');
   const started = Date.now();
-  // ONNX Runtime's install script would download CUDA libraries; the CPU library is in the package.
-  const status = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-    ONNXRUNTIME_NODE_INSTALL: 'skip',
-  });
+  // Not `npm ci`: it refuses a lockfile that lacks another platform's optional binaries, which mirrors
+  // often lack too. `--no-save` keeps the lockfile as it is. ONNX Runtime's install script would
+  // download CUDA libraries; the CPU library is in the package.
+  const flags = ['--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
+  const status = await run('npm', ['install', ...flags], { ONNXRUNTIME_NODE_INSTALL: 'skip' });
   if (status !== 0) {
     process.stderr.write(
-      `corral: npm ci failed (exit code ${status}). Its message stands above; a registry that cannot be reached is the usual cause.\n`,
+      `corral: npm install failed (exit code ${status}). Its message stands above; a registry that cannot be reached is the usual cause.\n`,
     );
     process.exit(status);
   }
