@@ -33,6 +33,21 @@ function applyCode(style: Style, code: number): Style {
   return color === undefined ? style : { ...style, color };
 }
 
+const sameStyle = (a: Style, b: Style): boolean =>
+  a.bold === b.bold && a.dim === b.dim && a.color === b.color;
+
+/** Neighbours of one style as one run: streamed text is coloured word by word. */
+function mergeRuns(runs: readonly Run[]): Run[] {
+  const merged: Run[] = [];
+  for (const run of runs) {
+    const last = merged.at(-1);
+    if (last !== undefined && sameStyle(last, run)) {
+      merged.splice(-1, 1, { ...last, text: last.text + run.text });
+    } else merged.push(run);
+  }
+  return merged;
+}
+
 /** Splits text into lines of runs. A carriage return with "erase line" starts the line anew. */
 export function parseAnsi(text: string): Line[] {
   let style = plain;
@@ -51,7 +66,7 @@ export function parseAnsi(text: string): Line[] {
         const rest = piece.slice(control.length);
         if (rest !== '') runs.push({ ...style, text: rest });
       }
-      return runs;
+      return mergeRuns(runs);
     });
 }
 

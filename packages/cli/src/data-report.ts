@@ -7,15 +7,18 @@ type Colors = Io['colors'];
 
 /** One rendered example: what the model learns to write stands out, the rest is dim. */
 export function formatPreview(segments: readonly PreviewSegment[], colors: Colors): string {
+  // The template's last line break would be a line of its own here.
+  const last = segments.findLastIndex(({ text }) => text.trim() !== '');
   return segments
+    .slice(0, last + 1)
+    .map(({ text, loss }, index) => ({ text: index === last ? text.trimEnd() : text, loss }))
     .map(({ text, loss }) => {
       const paint = loss ? colors.green : colors.dim;
       // Without colour the learnt part is put between marks, so that the mask is still seen.
       const marked = loss && !colors.isColorSupported ? `⟦${text}⟧` : text;
       return marked.split('\n').map(paint).join('\n');
     })
-    .join('')
-    .replace(/\n+$/, '');
+    .join('');
 }
 
 /** Row number, reason and fix of each problem, and how many more there are. */

@@ -34,6 +34,8 @@ const graceMs = 30_000;
 const startSeconds = 120;
 const pollMs = 100;
 const keptWords = 50;
+// A server that runs answers at once, but a machine that trains may be slow to let it.
+const answerMs = 15_000;
 
 export const localUrl = (host: string, port: number): string => {
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
@@ -59,7 +61,7 @@ export async function runningServer(context: Context): Promise<Credentials | nul
   if (known === null) return null;
   const client = createCorralClient({ baseUrl: known.base_url, apiKey: known.api_key });
   try {
-    const { ready, home } = await client.status({ signal: AbortSignal.timeout(3_000) });
+    const { ready, home } = await client.status({ signal: AbortSignal.timeout(answerMs) });
     // Another server may have taken the port since; only the one of this home is ours.
     return ready && home === context.home ? known : null;
   } catch (error) {

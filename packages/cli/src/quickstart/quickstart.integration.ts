@@ -63,7 +63,7 @@ describe('corral quickstart', () => {
     const before = site.server.requests.length;
     const ran = await site.run('quickstart', '--json');
     const again = site.server.requests.slice(before);
-    expect(ran.code).toBe(0);
+    expect(ran).toMatchObject({ code: 0 });
     expect(again).not.toContain('POST /v1/fine_tuning/jobs');
     expect(again).not.toContain('POST /api/v1/models/pull');
     expect(again).not.toContain('POST /v1/files');
@@ -77,7 +77,7 @@ describe('corral quickstart', () => {
     const job = site.server.state.jobs.get('ftjob-1');
     if (job) site.server.state.jobs.set(job.id, { ...job, status: 'paused' });
     const ran = await site.run('quickstart');
-    expect(ran.code).toBe(0);
+    expect(ran).toMatchObject({ code: 0 });
     expect(ran.out).toContain('goes on from its last checkpoint');
     expect(site.server.requests).toContain('POST /v1/fine_tuning/jobs/ftjob-1/resume');
     expect(site.server.state.jobs.size).toBe(1);
@@ -89,7 +89,7 @@ describe('corral quickstart', () => {
       pullFails: { 'smollm2-135m-instruct': 'download_failed' },
     });
     const ran = await site.run('quickstart');
-    expect(ran.code).toBe(0);
+    expect(ran).toMatchObject({ code: 0 });
     expect(ran.out).toContain('"rehearsal", the miniature that ships with Corral');
     const text = await readFile(join(site.home, 'quickstart.json'), 'utf8');
     expect(JSON.parse(text)).toMatchObject({ base_model: 'rehearsal' });
@@ -130,7 +130,7 @@ describe('corral quickstart', () => {
   it('shows answers without a score for data of one’s own', async () => {
     await using site = await startSite({ answers });
     const ran = await site.run('quickstart', '--data', ferry.train, '--json');
-    expect(ran.code).toBe(0);
+    expect(ran).toMatchObject({ code: 0 });
     expect(JSON.parse(ran.out)).toMatchObject({ questions: 0, score_tuned: 0 });
     expect([...site.server.state.deployments.keys()]).toEqual(['quickstart']);
   });
