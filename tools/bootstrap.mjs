@@ -21,12 +21,18 @@ const forwarded = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
 /**
  * Exit code of the command. Signals are passed on while it runs, and one that ends it ends this too.
  * @param {string} command @param {string[]} args @param {Record<string, string>} [extra]
+ * @param {'inherit' | 2} [stdout] 2: what the command prints goes to standard error
  * @returns {Promise<number>}
  */
-function run(command, args, extra = {}) {
+function run(command, args, extra = {}, stdout = 'inherit') {
   const bin = join(root, 'node_modules', '.bin');
   const env = { ...process.env, ...extra, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` };
-  const child = spawn(command, args, { cwd: root, stdio: 'inherit', env, shell: windows });
+  const child = spawn(command, args, {
+    cwd: root,
+    stdio: ['inherit', stdout, 'inherit'],
+    env,
+    shell: windows,
+  });
   /** @param {NodeJS.Signals} signal */
   const forward = (signal) => {
     if (signal !== 'SIGINT' || !hasTerminal) child.kill(signal);
@@ -50,7 +56,9 @@ async function install() {
   // often lack too. `--no-save` keeps the lockfile as it is. ONNX Runtime's install script would
   // download CUDA libraries; the CPU library is in the package.
   const flags = ['--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
-  const status = await run('npm', ['install', ...flags], { ONNXRUNTIME_NODE_INSTALL: 'skip' });
+  const extra = { ONNXRUNTIME_NODE_INSTALL: 'skip' };
+  // Standard output belongs to the command that follows: with --json it is one document.
+  const status = await run('npm', ['install', ...flags], extra, 2);
   if (status !== 0) {
     process.stderr.write(
       `corral: npm install failed (exit code ${status}). Its message stands above; a registry that cannot be reached is the usual cause.\n`,
