@@ -6,17 +6,62 @@ import type { ErrorPayload } from './errors.ts';
 
 export const chatRoleSchema = z.enum(['system', 'developer', 'user', 'assistant', 'tool']);
 
+const json = z.record(z.string(), z.unknown());
+
+/** A call the model made; `arguments` is JSON as text, as it was generated. */
+export const toolCallSchema = z.object({
+  id: z.string().max(256),
+  name: z.string().max(256),
+  arguments: z.string(),
+});
+export type ToolCall = z.infer<typeof toolCallSchema>;
+
+/** A function the model may call; `parameters` is a JSON schema. */
+export const toolDefinitionSchema = z.object({
+  name: z.string().regex(/^[\w.-]{1,64}$/),
+  description: z.string().optional(),
+  parameters: json.optional(),
+  /** Arguments are held to the schema by grammar even when the call is the model's own choice. */
+  strict: z.boolean().optional(),
+});
+export type ToolDefinition = z.infer<typeof toolDefinitionSchema>;
+
 /** A message as the prompt renderer wants it: text only, content parts already joined. */
 export const promptMessageSchema = z.object({
   role: chatRoleSchema,
   content: z.string(),
   name: z.string().optional(),
+  /** Of an assistant turn. */
+  tool_calls: z.array(toolCallSchema).optional(),
+  /** Of a tool turn: the call it answers. */
+  tool_call_id: z.string().optional(),
 });
 export type PromptMessage = z.infer<typeof promptMessageSchema>;
 
+export const toolChoiceSchema = z.union([
+  z.enum(['auto', 'none', 'required']),
+  z.object({ name: z.string() }),
+]);
+export type ToolChoice = z.infer<typeof toolChoiceSchema>;
+
+/** What the whole answer must be. */
+export const responseFormatSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('json_object') }),
+  z.object({ type: z.literal('json_schema'), schema: json }),
+]);
+export type ResponseFormat = z.infer<typeof responseFormatSchema>;
+
 /** What is to be continued. Messages go through the model's template; `text` and `tokens` do not. */
 export const promptSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('messages'), messages: z.array(promptMessageSchema).min(1) }),
+  z.object({
+    kind: z.literal('messages'),
+    messages: z.array(promptMessageSchema).min(1),
+    tools: z.array(toolDefinitionSchema).max(128).optional(),
+    tool_choice: toolChoiceSchema.optional(),
+    parallel_tool_calls: z.boolean().optional(),
+    /** Jinja, in place of the model's own. */
+    chat_template: z.string().max(262_144).optional(),
+  }),
   z.object({ kind: z.literal('text'), text: z.string() }),
   z.object({ kind: z.literal('tokens'), tokens: z.array(z.int().min(0)).min(1) }),
 ]);
@@ -28,6 +73,8 @@ export const samplingSchema = z.object({
   /** 0 = off. */
   top_k: z.int().min(0).default(0),
   min_p: z.number().min(0).max(1).default(0),
+  /** Locally typical sampling (Meister et al. 2022); 1 = off. */
+  typical_p: z.number().gt(0).max(1).default(1),
   seed: z.int().min(0).max(0xffff_ffff).optional(),
   frequency_penalty: z.number().min(-2).max(2).default(0),
   presence_penalty: z.number().min(-2).max(2).default(0),
@@ -44,6 +91,14 @@ export const engineOptionsSchema = z.object({
   n_batch: z.int().min(8).default(512),
   /** 0 = physical cores, minus one when cores are shared. */
   n_threads: z.int().min(0).default(0),
+  /** Bytes of keys and values kept for prompts to come; 0 = no prefix cache. */
+  prefix_cache_bytes: z.int().min(0).default(256 * 2 ** 20),
+  /** Where the prefix cache outlives the process; null = nowhere. */
+  prefix_cache_folder: z.string().nullable().default(null),
+  /** Prompt look-up decoding; `auto` = while it pays. */
+  speculation: z.enum(['auto', 'off']).default('auto'),
+  /** How streams of different adapters share steps; `auto` = what a self-test at start allows. */
+  adapter_batching: z.enum(['auto', 'stacked', 'contexts', 'switching']).default('auto'),
 });
 export type EngineOptions = z.infer<typeof engineOptionsSchema>;
 
@@ -75,6 +130,24 @@ export const engineRequestSchema = z.discriminatedUnion('type', [
     /** Log-probability of each token and of this many alternatives; null = none. */
     top_logprobs: z.int().min(0).max(64).nullable().default(null),
     ignore_eos: z.boolean().default(false),
+    response_format: responseFormatSchema.nullable().default(null),
+    /** The events begin with the prompt: its text, and its log-probabilities when they are asked for. */
+    echo: z.boolean().default(false),
+    /** Milliseconds from receipt; then the generation ends with `deadline`. */
+    deadline_ms: z.int().positive().nullable().default(null),
+    /** false: neither reads nor writes the prefix cache. */
+    cache_prompt: z.boolean().default(true),
+  }),
+  /** One vector [n_embd] a prompt. Answer: `EmbedResult`. */
+  z.object({
+    type: z.literal('embed'),
+    id: z.string(),
+    tenant: z.string(),
+    adapter_id: z.string().nullable().default(null),
+    prompts: z.array(promptSchema).min(1).max(2048),
+    /** `model` = what the file says, else mean. */
+    pooling: z.enum(['model', 'mean', 'last', 'cls']).default('model'),
+    normalize: z.boolean().default(true),
   }),
   z.object({ type: z.literal('cancel'), id: z.string(), target: z.string() }),
   /** Render and tokenise only. Answer: `RenderResult`. */
@@ -96,7 +169,7 @@ export const engineRequestSchema = z.discriminatedUnion('type', [
     id: z.string(),
     source: z.string(),
     target: z.string(),
-    ftype: z.enum(['q8_0', 'q4_0', 'f16']),
+    ftype: z.enum(['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q4_k_m', 'q5_k_m', 'q6_k']),
   }),
   z.object({ type: z.literal('status'), id: z.string() }),
   z.object({ type: z.literal('shutdown'), id: z.string() }),
@@ -130,10 +203,34 @@ export interface ScoreResult {
   }[];
 }
 
+export interface EmbedResult {
+  /** [prompts][n_embd], float32 little-endian, base64: JSON numbers would be four times as long. */
+  readonly embeddings: readonly string[];
+  readonly prompt_tokens: readonly number[];
+}
+
 export interface EngineStatus {
   readonly active: number;
   readonly queued: number;
-  readonly adapters: readonly { readonly id: string; readonly bytes: number }[];
+  readonly adapters: readonly {
+    readonly id: string;
+    readonly bytes: number;
+    readonly rank?: number;
+    /** It has a place in the batch that runs now. */
+    readonly active?: boolean;
+  }[];
+  /** What the self-test at start chose. */
+  readonly adapter_batching?: 'stacked' | 'contexts' | 'switching';
+  readonly prefix_cache?: {
+    readonly entries: number;
+    readonly bytes: number;
+    readonly hits: number;
+    readonly misses: number;
+    readonly tokens_reused: number;
+  };
+  readonly speculation?: { readonly drafted: number; readonly accepted: number };
+  /** Time of steps outside llama_decode, for the benchmarks. */
+  readonly overhead_ms?: number;
   readonly memory_bytes: number;
   readonly tokens_generated: number;
   readonly steps: number;
@@ -152,7 +249,15 @@ export interface TokenLogprob {
   }[];
 }
 
-export type FinishReason = 'stop' | 'length' | 'cancelled';
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'cancelled' | 'deadline';
+
+/** News of one call: its first event has `id` and `name`, all append to `arguments`. */
+export interface ToolCallDelta {
+  readonly index: number;
+  readonly id?: string;
+  readonly name?: string;
+  readonly arguments: string;
+}
 
 /** One request's news of one decode step. */
 export interface GenerationEvent {
@@ -162,6 +267,14 @@ export interface GenerationEvent {
   /** Tokens sampled in this step. */
   readonly tokens: readonly number[];
   readonly logprobs?: readonly TokenLogprob[];
+  /** The text of a call is never in `text`. */
+  readonly tool_calls?: readonly ToolCallDelta[];
+  /** With `echo`, in the first event: the prompt. The first token has no log-probability (null). */
+  readonly prompt?: {
+    readonly text: string;
+    readonly tokens: readonly number[];
+    readonly logprobs?: readonly (TokenLogprob | null)[];
+  };
   readonly finish?: {
     readonly reason: FinishReason;
     readonly prompt_tokens: number;

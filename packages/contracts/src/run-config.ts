@@ -56,6 +56,9 @@ export const runConfigSchema = z.strictObject({
       target_modules: z
         .union([z.literal('all-linear'), z.array(z.enum(loraTargets)).min(1)])
         .default('all-linear'),
+      /** Scale by alpha / √rank instead of alpha / rank (Kalajdzievski 2023). */
+      use_rslora: z.boolean().default(false),
+      /** A PEFT adapter folder to start from. */
       init: path.optional(),
     })
     .prefault({}),

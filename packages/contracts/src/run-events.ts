@@ -32,12 +32,17 @@ export const runEventSchema = z.discriminatedUnion('type', [
     token_accuracy: number,
     memory_bytes: number,
     seconds_left: number,
+    /** DPO: share of pairs whose chosen answer is rated higher, and by how much (β · log-ratio). */
+    reward_accuracy: number.optional(),
+    reward_margin: number.optional(),
   }),
   z.looseObject({
     type: z.literal('validation'),
     step: number,
     loss: number,
     token_accuracy: number,
+    reward_accuracy: number.optional(),
+    reward_margin: number.optional(),
   }),
   z.looseObject({ type: z.literal('checkpoint'), step: number, path: z.string() }),
   z.looseObject({ type: z.literal('warning'), message: z.string() }),
