@@ -241,6 +241,6 @@ describe('the rest', () => {
   });
 
   it('knows every kind of request of the contract', () => {
-    expect(engineRequestSchema.options).toHaveLength(10);
+    expect(engineRequestSchema.options).toHaveLength(11);
   });
 });

@@ -136,6 +136,11 @@ function createHandlers(state: HostState, options: EngineHostOptions): Handlers 
     },
     render: ({ id, prompt }) => result(id, loadedModel(state).render(prompt)),
     score: (request) => loadedModel(state).score(request),
+    embed: () => {
+      throw new CorralError('unsupported_parameter', {
+        params: { param: 'embed', reason: 'this engine makes no embeddings yet' },
+      });
+    },
     quantize: async ({ id, source, target, ftype }) => {
       await checkFile(source, 'model');
       const threads = chooseThreads();

@@ -5,7 +5,17 @@ import { loadModel } from './native-model.ts';
 import type { NativeLibrary, QuantizedType } from './native-types.ts';
 
 /** Values of `enum llama_ftype`. */
-const fileTypes: Record<QuantizedType, number> = { f16: 1, q4_0: 2, q8_0: 7 };
+const fileTypes: Record<QuantizedType, number> = {
+  f32: 0,
+  f16: 1,
+  q4_0: 2,
+  q4_1: 3,
+  q8_0: 7,
+  q4_k_m: 15,
+  q5_k_m: 17,
+  q6_k: 18,
+  bf16: 32,
+};
 
 /** Throws CorralError `native_library_missing` when the libraries are absent or of another release. */
 export function openNativeLibrary(): NativeLibrary {

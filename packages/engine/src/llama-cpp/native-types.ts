@@ -1,5 +1,6 @@
 // The seam to native code: what the rest of the engine may ask of a model library, in plain types, small
 // enough to be faked. Knows nothing of koffi, llama.h or files' contents.
+import type { EngineRequest } from '@corral/contracts';
 
 export type VocabularyKind = 'sentencepiece' | 'byte-pair' | 'other';
 
@@ -104,7 +105,7 @@ export interface NativeModel {
   close(): void;
 }
 
-export type QuantizedType = 'q8_0' | 'q4_0' | 'f16';
+export type QuantizedType = Extract<EngineRequest, { type: 'quantize' }>['ftype'];
 
 export interface NativeLibrary {
   /** llama.cpp release. */
