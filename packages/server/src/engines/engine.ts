@@ -1,10 +1,12 @@
 // What the server asks of anything that generates: a child process today, a remote server tomorrow.
 // Knows neither processes nor HTTP; failures are CorralErrors of the engine_* codes.
 import type {
+  EmbedResult,
   EngineModelInfo,
   GenerationEvent,
   Prompt,
   RenderResult,
+  ResponseFormat,
   ScoreResult,
   ServerStatus,
   samplingSchema,
@@ -29,6 +31,22 @@ export interface GenerateRequest {
   /** Alternatives per token; null: no log-probabilities at all. */
   readonly topLogprobs?: number | null;
   readonly ignoreEos?: boolean;
+  /** What the whole answer must be; null: anything. */
+  readonly responseFormat?: ResponseFormat | null;
+  /** The events begin with the prompt. */
+  readonly echo?: boolean;
+  /** Milliseconds until the generation ends with `deadline`; null: no such end. */
+  readonly deadlineMs?: number | null;
+  /** False: the prefix cache is neither read nor written. */
+  readonly cachePrompt?: boolean;
+}
+
+export interface EmbedRequest {
+  readonly tenant: string;
+  readonly adapter: EngineAdapter | null;
+  readonly prompts: readonly Prompt[];
+  readonly pooling?: 'model' | 'mean' | 'last' | 'cls';
+  readonly normalize?: boolean;
 }
 
 export interface ScoreRequest {
@@ -53,6 +71,8 @@ export interface Engine {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent>;
   /** Teacher forcing: what the model thinks at each forced position. */
   score(request: ScoreRequest): Promise<ScoreResult>;
+  /** One vector a prompt. Leaving early is not possible: prompts of one call share their batches. */
+  embed(request: EmbedRequest): Promise<EmbedResult>;
   /** The prompt as text and token ids. */
   render(prompt: Prompt): Promise<RenderResult>;
   /** Never starts anything. */

@@ -8,6 +8,7 @@
 // With an adapter every answer starts with its id. A model whose path holds "refused" or "dies" does so.
 import { copyFileSync } from 'node:fs';
 import type {
+  EmbedResult,
   EngineMessage,
   EngineRequest,
   FinishReason,
@@ -118,6 +119,20 @@ const score = (request: Of<'score'>): ScoreResult => ({
   }),
 });
 
+/** Four numbers a text: its length, its first and last letter, and 1; of length 1 when normalised. */
+const embed = ({ prompts, normalize }: Of<'embed'>): EmbedResult => {
+  const codes = prompts.map((prompt) => encode(renderText(prompt)));
+  const vectors = codes.map((all) => {
+    const vector = [all.length, all[0] ?? 0, all.at(-1) ?? 0, 1];
+    const length = normalize ? Math.hypot(...vector) : 1;
+    return Float32Array.from(vector, (value) => value / length);
+  });
+  return {
+    embeddings: vectors.map((vector) => Buffer.from(vector.buffer).toString('base64')),
+    prompt_tokens: codes.map((all) => all.length),
+  };
+};
+
 /** Prompts that are orders to the process itself. True: nothing is left to generate. */
 function obey({ prompt, id }: Of<'generate'>, send: Send): boolean {
   const asked = prompt.kind === 'messages' ? prompt.messages.at(-1)?.content : '';
@@ -190,6 +205,8 @@ function serve(send: Send): (request: EngineRequest) => void {
       }
       case 'score':
         return score(request);
+      case 'embed':
+        return embed(request);
       case 'quantize':
         copyFileSync(request.source, request.target);
         return {};

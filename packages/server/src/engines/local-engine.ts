@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
 import type {
+  EmbedResult,
   EngineModelInfo,
   EngineOptions,
   EngineStatus,
@@ -16,7 +17,13 @@ import { AdapterSlots } from './adapter-slots.ts';
 import { EngineChild } from './engine-child.ts';
 import { isServing, nextEngineState } from './engine-states.ts';
 import type { EngineState, EngineStateEvent } from './engine-states.ts';
-import type { Engine, EngineReport, GenerateRequest, ScoreRequest } from './engine.ts';
+import type {
+  EmbedRequest,
+  Engine,
+  EngineReport,
+  GenerateRequest,
+  ScoreRequest,
+} from './engine.ts';
 
 export interface LocalEngineOptions {
   readonly base: string;
@@ -90,6 +97,10 @@ export class LocalEngine implements Engine {
           stop: [...(request.stop ?? [])],
           top_logprobs: request.topLogprobs ?? null,
           ignore_eos: request.ignoreEos ?? false,
+          response_format: request.responseFormat ?? null,
+          echo: request.echo ?? false,
+          deadline_ms: request.deadlineMs ?? null,
+          cache_prompt: request.cachePrompt ?? true,
         },
         signal,
       );
@@ -112,6 +123,24 @@ export class LocalEngine implements Engine {
         wanted: request.wanted.map((tokens) => [...tokens]),
       });
       return result as ScoreResult;
+    } finally {
+      release?.();
+    }
+  }
+
+  async embed(request: EmbedRequest): Promise<EmbedResult> {
+    const { child, adapters } = await this.#ready();
+    const release = request.adapter ? await adapters.take(request.adapter) : undefined;
+    try {
+      const result = await child.request({
+        type: 'embed',
+        tenant: request.tenant,
+        adapter_id: request.adapter?.id ?? null,
+        prompts: [...request.prompts],
+        pooling: request.pooling ?? 'model',
+        normalize: request.normalize ?? true,
+      });
+      return result as EmbedResult;
     } finally {
       release?.();
     }

@@ -4,7 +4,7 @@
 import type { GenerationEvent, TokenLogprob } from '@corral/contracts';
 import type { OutputGuard, PolicyDecision } from './content-policy.ts';
 
-export type FinishReason = 'stop' | 'length' | 'content_filter';
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 export interface GenerationUsage {
   readonly prompt: number;
@@ -125,6 +125,8 @@ export async function* guardGeneration(
     if (!event.finish || event.finish.reason === 'cancelled') continue;
     const { prompt_tokens, completion_tokens, cached_tokens, reason } = event.finish;
     usage = { prompt: prompt_tokens, completion: completion_tokens, cached: cached_tokens };
-    yield { kind: 'end', finishReason: reason, usage, decisions };
+    // OpenAI has no word for a deadline: the answer is shorter than it might have been.
+    const finishReason = reason === 'deadline' ? 'length' : reason;
+    yield { kind: 'end', finishReason, usage, decisions };
   }
 }
