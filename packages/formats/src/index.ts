@@ -29,6 +29,7 @@ export {
 } from './model-config.ts';
 export { readModelConfig } from './read-model-config.ts';
 export { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
+export { convertFolderToGguf, modelToGguf, type GgufForm } from './model-to-gguf.ts';
 export { openModelWeights, type ModelTensor, type ModelWeights } from './model-weights.ts';
 export { permuteQk, unpermuteQk } from './permute-qk.ts';
 export { quantise, type QuantisableType } from './quantise.ts';
