@@ -151,14 +151,61 @@ export const statusSchema = z.object({
   engines: z.array(
     z.object({
       base: z.string(),
-      state: z.enum(['starting', 'ready', 'restarting', 'stopped']),
+      /** `waiting`: for memory; `unreachable`: a remote server that does not answer. */
+      state: z.enum([
+        'waiting',
+        'starting',
+        'ready',
+        'restarting',
+        'unloading',
+        'stopped',
+        'unreachable',
+      ]),
       pid: z.int().nullable(),
       active: z.int(),
       queued: z.int(),
       adapters: z.int(),
       memory_bytes: z.number(),
+      kind: z.enum(['local', 'remote']).optional(),
+      /** Never unloaded to make room. */
+      pinned: z.boolean().optional(),
+      /** What the budget is charged: an estimate until it was measured. */
+      reserved_bytes: z.number().optional(),
+      /** While it starts: how much of what it will need is in memory. */
+      loading: z.object({ done_bytes: z.number(), total_bytes: z.number() }).optional(),
+      max_adapters: z.int().optional(),
+      loaded_adapters: z
+        .array(
+          z.object({
+            id: z.string(),
+            bytes: z.number(),
+            rank: z.int().optional(),
+            active: z.boolean().optional(),
+          }),
+        )
+        .optional(),
+      adapter_batching: z.enum(['stacked', 'contexts', 'switching']).optional(),
+      prefix_cache: z
+        .object({
+          entries: z.int(),
+          bytes: z.number(),
+          hits: z.int(),
+          misses: z.int(),
+          tokens_reused: z.int(),
+        })
+        .optional(),
+      speculation: z.object({ drafted: z.int(), accepted: z.int() }).optional(),
+      /** Of a remote engine: where it is, and why it was last not to be had. */
+      upstream: z
+        .object({ url: z.string(), model: z.string(), key: z.string().nullable() })
+        .optional(),
+      problem: z.string().nullable().optional(),
     }),
   ),
+  /** Memory for models; absent for others than the operator. */
+  serving: z
+    .object({ limit_bytes: z.number(), reserved_bytes: z.number(), waiting: z.int() })
+    .optional(),
   jobs: z.object({ queued: z.int(), running: z.int() }),
   evidence: z.object({ size: z.int() }),
 });

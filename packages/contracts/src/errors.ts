@@ -156,6 +156,11 @@ export const errorTable = {
     'Lower context_length or batch_size, or raise runtime.memory_limit (auto: nine tenths of the machine).',
     507,
   ),
+  model_too_large: server(
+    'The model "{model}" needs {needed} of memory to be served; {available} may be used.',
+    'Lower engine.n_ctx or engine.n_seq_max, unpin other models, or raise serving.memory_limit.',
+    507,
+  ),
   port_in_use: server(
     'Port {port} on {host} is taken by another program.',
     'Stop it, or choose another port: corral serve --port {suggestion}.',

@@ -1,17 +1,21 @@
-// The life of one base model's engine: the states, what moves between them, and nothing else.
+// The life of one base model's process: the states, what moves between them, and nothing else. Whether it
+// waits for memory is serving-memory.ts's business.
 import type { ServerStatus } from '@corral/contracts';
 
-export type EngineState = ServerStatus['engines'][number]['state'];
-export type EngineStateEvent = 'started' | 'loaded' | 'crashed' | 'gave_up' | 'closed';
+export type EngineState = Extract<
+  ServerStatus['engines'][number]['state'],
+  'stopped' | 'starting' | 'ready' | 'restarting'
+>;
+export type EngineStateEvent = 'started' | 'loaded' | 'crashed' | 'gave_up' | 'stopped';
 
 /** Missing entries are defects: the event cannot happen in that state. */
 const transitions: Readonly<
   Record<EngineState, Readonly<Partial<Record<EngineStateEvent, EngineState>>>>
 > = {
-  stopped: { started: 'starting', closed: 'stopped' },
-  starting: { loaded: 'ready', crashed: 'restarting', gave_up: 'stopped', closed: 'stopped' },
-  ready: { crashed: 'restarting', closed: 'stopped' },
-  restarting: { loaded: 'ready', crashed: 'restarting', gave_up: 'stopped', closed: 'stopped' },
+  stopped: { started: 'starting', stopped: 'stopped' },
+  starting: { loaded: 'ready', crashed: 'restarting', gave_up: 'stopped', stopped: 'stopped' },
+  ready: { crashed: 'restarting', stopped: 'stopped' },
+  restarting: { loaded: 'ready', crashed: 'restarting', gave_up: 'stopped', stopped: 'stopped' },
 };
 
 export function nextEngineState(state: EngineState, event: EngineStateEvent): EngineState {

@@ -175,7 +175,7 @@ export class LocalEngine implements Engine {
   async close(): Promise<void> {
     if (!this.#closing.signal.aborted) {
       this.#closing.abort();
-      this.#move('closed');
+      this.#move('stopped');
     }
     await this.#child?.close();
   }
