@@ -34,7 +34,19 @@ export interface BatchResult {
   readonly scored: number;
   /** Tokens of the batch without padding. */
   readonly tokens: number;
+  /** Row by row, example by example: its part of lossSum. Of DPO and its like: −log π(y | x). */
+  readonly exampleLosses: ExampleValues;
 }
+
+/** A number for each example of a batch: [row][index in the row]. */
+export type ExampleValues = readonly Float64Array[];
+
+/**
+ * Factors for the loss weights of each example, chosen when the examples' losses are known and before they
+ * are differentiated: what a loss needs that is a function of whole examples. Called once for each group of
+ * rows that is worked on together; `firstRow` is the group's first row in the batch.
+ */
+export type WeighExamples = (losses: ExampleValues, firstRow: number) => ExampleValues;
 
 /** A trainable tensor. `data` and `grad` are the model's own arrays: optimisers write `data` in place. */
 export interface Parameter {
@@ -45,21 +57,31 @@ export interface Parameter {
   readonly grad: Float32Array;
 }
 
+export interface BackwardOptions {
+  readonly lossScale: number;
+  readonly step: number;
+  readonly weigh?: WeighExamples;
+}
+
+export interface EvaluateOptions {
+  /** Default on. */
+  readonly adapters?: 'on' | 'off';
+}
+
 export interface CausalLm extends AsyncDisposable {
   readonly config: ModelConfig;
   readonly parameters: readonly Parameter[];
   /** Parameters of the base model (tied embeddings counted once). */
   readonly baseParameterCount: number;
   /**
-   * Adds lossScale · d(lossSum)/dθ to the gradient of each parameter. `step` (optimiser step) and the
-   * number of calls made in that step seed the dropout masks, so a resumed run draws the same ones.
+   * Adds lossScale · d(lossSum)/dθ to the gradient of each parameter; with `weigh`, of the sum over examples
+   * of factor · loss, the factors held constant. The result is that of the weights as given. `step`
+   * (optimiser step) and the number of calls made in that step seed the dropout masks, so a resumed run
+   * draws the same ones.
    */
-  forwardBackward(
-    batch: PackedBatch,
-    options: { readonly lossScale: number; readonly step: number },
-  ): Promise<BatchResult>;
-  /** The loss without gradients and without dropout. */
-  evaluate(batch: PackedBatch): Promise<BatchResult>;
+  forwardBackward(batch: PackedBatch, options: BackwardOptions): Promise<BatchResult>;
+  /** The loss without gradients and without dropout; with adapters off, that of the base model. */
+  evaluate(batch: PackedBatch, options?: EvaluateOptions): Promise<BatchResult>;
   /** Logits [vocab] for each position from..tokens.length-1 of one example. */
   nextTokenLogits(tokens: Int32Array, from: number): Promise<Float32Array[]>;
   /** Releases native memory; idempotent. Use after close throws CorralError `closed`. */

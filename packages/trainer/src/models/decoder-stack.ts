@@ -5,6 +5,7 @@ import { elementCount } from '../graph/value.ts';
 import type { HostTensor, HostTensors } from '../runtime/runtime.ts';
 import { hostTensor } from '../runtime/runtime.ts';
 import type { RowGroup } from './batch-layout.ts';
+import type { EvaluateOptions } from './causal-lm.ts';
 import { batchFeeds, dropoutFeeds, select } from './layer-feeds.ts';
 import { gradientName } from './layer-graphs.ts';
 import type { LayerProgramOptions, LayerPrograms } from './layer-programs.ts';
@@ -18,7 +19,7 @@ export interface DecoderStack {
   /** Where the embeddings [M, D] of a group belong; then call forward or evaluate. */
   input(group: RowGroup): Float32Array;
   /** Hidden states after the last layer [M, D], without dropout; valid until the next call. */
-  evaluate(group: RowGroup): Promise<Float32Array>;
+  evaluate(group: RowGroup, options?: EvaluateOptions): Promise<Float32Array>;
   /** As evaluate, with dropout by `key`, keeping what `backward` needs. */
   forward(group: RowGroup, key: Key): Promise<Float32Array>;
   /**
@@ -73,13 +74,26 @@ const gradientTensors = (stack: Stack, layer: ReadonlyMap<string, StoredTensor>)
     ),
   );
 
-const evaluateLayers = async (stack: Stack, group: RowGroup): Promise<Float32Array> => {
+/** Zeros in the place of each B: the adapters then add exactly nothing. */
+const silencedAdapters = (stack: Stack): HostTensors =>
+  Object.fromEntries(
+    [...(stack.layers[0]?.values() ?? [])].flatMap(({ slot, shape }) =>
+      slot.endsWith('.B') ? [[slot, scratch(stack, `no ${slot}`, shape)]] : [],
+    ),
+  );
+
+const evaluateLayers = async (
+  stack: Stack,
+  group: RowGroup,
+  { adapters = 'on' }: EvaluateOptions = {},
+): Promise<Float32Array> => {
+  const silenced = adapters === 'off' ? silencedAdapters(stack) : {};
   const session = await stack.programsFor(group).evaluate();
   // Two arrays in turn: nothing is kept.
   for (const layer of stack.layers.keys()) {
     const x = hidden(stack, group, layer % 2);
     const y = hidden(stack, group, (layer + 1) % 2);
-    await session.run(select(session, { x }, feedsOf(stack, group, layer)), { y });
+    await session.run(select(session, { x }, silenced, feedsOf(stack, group, layer)), { y });
   }
   return floats(hidden(stack, group, stack.layers.length % 2));
 };
@@ -140,7 +154,7 @@ export const createDecoderStack = (options: LayerProgramOptions): DecoderStack =
   };
   return {
     input: (group) => floats(hidden(stack, group, 0)),
-    evaluate: (group) => evaluateLayers(stack, group),
+    evaluate: (group, options) => evaluateLayers(stack, group, options),
     forward: (group, key) => forwardLayers(stack, group, key),
     backward: (group, key, dy) => backwardLayers(stack, group, { key, dy }),
   };

@@ -37,6 +37,8 @@ export interface HeadResult {
   readonly weightSum: number;
   readonly correct: number;
   readonly scored: number;
+  /** [M] negative log-likelihood of each scored row's target, 0 elsewhere. */
+  readonly losses: Float32Array;
 }
 
 export interface LmHead {
@@ -105,7 +107,13 @@ const column = ({ workspace }: Head, name: string, { size }: Chunk): HostTensor 
 
 const numbers = (tensor: HostTensor): Float32Array => tensor.data as Float32Array;
 
-const emptyResult: HeadResult = { lossSum: 0, weightSum: 0, correct: 0, scored: 0 };
+const emptyResult = (rows: number): HeadResult => ({
+  lossSum: 0,
+  weightSum: 0,
+  correct: 0,
+  scored: 0,
+  losses: new Float32Array(rows),
+});
 
 /** Adds a chunk's losses and hits, row by row in order, in float64. */
 const addChunk = (
@@ -114,18 +122,20 @@ const addChunk = (
   { loss, right, weights }: { loss: HostTensor; right: HostTensor; weights: Float32Array },
 ): HeadResult => {
   let { lossSum, weightSum, correct } = sum;
+  const { losses } = sum;
   for (const [i, row] of rows.entries()) {
     const weight = weights[row] ?? 0;
+    losses[row] = numbers(loss)[i] ?? 0;
     lossSum += weight * (numbers(loss)[i] ?? 0);
     weightSum += weight;
     correct += numbers(right)[i] ?? 0;
   }
-  return { lossSum, weightSum, correct, scored: sum.scored + rows.length };
+  return { lossSum, weightSum, correct, scored: sum.scored + rows.length, losses };
 };
 
 const evaluateRows = async (head: Head, targets: HeadTargets): Promise<HeadResult> => {
   const { hidden, weights } = targets;
-  let sum = emptyResult;
+  let sum = emptyResult(weights.length);
   for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
     const session = await head.sessionFor('evaluate', chunk.size);
     const [loss, right] = [column(head, 'loss', chunk), column(head, 'right', chunk)];
@@ -153,7 +163,7 @@ const trainRows = async (
   const d = head.config.hidden_size;
   const dHidden = head.workspace.floats('d hidden', hidden.length).fill(0);
   const grads = weightGradients(head);
-  let sum = emptyResult;
+  let sum = emptyResult(weights.length);
   for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
     const session = await head.sessionFor('train', chunk.size);
     const dloss = column(head, 'dloss', chunk);

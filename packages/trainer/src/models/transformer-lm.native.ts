@@ -98,6 +98,56 @@ describe('packing', () => {
   });
 });
 
+describe('losses of examples', () => {
+  const rowsApart = (rows: readonly (readonly TinyExample[])[]) =>
+    rows.map((row) => Float64Array.from(row, (_, index) => index + 1));
+
+  it('are those of each example alone', async () => {
+    const model = open();
+    const { exampleLosses, lossSum } = await model.evaluate(packed);
+    expect(exampleLosses.map(({ length }) => length)).toEqual(tinyRows.map((row) => row.length));
+    for (const [row, of] of tinyRows.entries()) {
+      for (const [index, example] of of.entries()) {
+        const alone = await model.evaluate(packTiny([[example]]));
+        expect(Math.abs((exampleLosses[row]?.[index] ?? 0) / alone.lossSum - 1)).toBeLessThan(1e-5);
+      }
+    }
+    const sum = exampleLosses.flatMap((row) => [...row]).reduce((total, loss) => total + loss, 0);
+    expect(sum).toBeCloseTo(lossSum, 6);
+  });
+
+  it('choose how much each example teaches', async () => {
+    const factors = rowsApart(tinyRows);
+    const weighed = open();
+    const seen: number[] = [];
+    const result = await weighed.forwardBackward(packed, {
+      lossScale: 1,
+      step: 0,
+      weigh: (losses, firstRow) => {
+        seen.push(firstRow, ...losses.flatMap((row) => [...row]));
+        return factors.slice(firstRow, firstRow + losses.length);
+      },
+    });
+    const apart = open();
+    for (const [row, of] of tinyRows.entries()) {
+      for (const [index, example] of of.entries()) {
+        const lossScale = factors[row]?.[index] ?? 0;
+        await apart.forwardBackward(packTiny([[example]]), { lossScale, step: 0 });
+      }
+    }
+    expect(relativeError(gradients(weighed), gradients(apart))).toBeLessThan(1e-5);
+    expect(result).toEqual(await open().forwardBackward(packed, { lossScale: 1, step: 0 }));
+    expect(seen).toEqual([0, ...result.exampleLosses.flatMap((row) => [...row])]);
+  });
+
+  it('with adapters off are those of the base', async () => {
+    const model = open();
+    const off = await model.evaluate(packed, { adapters: 'off' });
+    expect(off.lossSum).toBe((await open({ lora: null }).evaluate(packed)).lossSum);
+    expect(off.lossSum).not.toBe((await model.evaluate(packed)).lossSum);
+  });
+});
+
 describe('exactness', () => {
   it.each([1, 2])('equal runs give equal bytes with %i threads', async (threads) => {
     const runs = [];

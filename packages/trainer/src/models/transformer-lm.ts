@@ -5,9 +5,17 @@ import type { ModelConfig } from '@corral/formats';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { RowGroup } from './batch-layout.ts';
 import { rowGroups } from './batch-layout.ts';
-import type { BatchResult, CausalLm, LoraOptions, PackedBatch } from './causal-lm.ts';
+import type {
+  BatchResult,
+  CausalLm,
+  EvaluateOptions,
+  LoraOptions,
+  PackedBatch,
+  WeighExamples,
+} from './causal-lm.ts';
 import type { DecoderStack } from './decoder-stack.ts';
 import { createDecoderStack } from './decoder-stack.ts';
+import { scaleByExample, sumByExample } from './example-values.ts';
 import type { HeadResult, LmHead } from './lm-head.ts';
 import { createLmHead } from './lm-head.ts';
 import type { ModelTensors, StoredTensor } from './model-tensors.ts';
@@ -75,14 +83,22 @@ const singleExample = (tokens: Int32Array): PackedBatch => {
   };
 };
 
-const emptyResult: BatchResult = { lossSum: 0, weightSum: 0, correct: 0, scored: 0, tokens: 0 };
+const emptyResult: BatchResult = {
+  lossSum: 0,
+  weightSum: 0,
+  correct: 0,
+  scored: 0,
+  tokens: 0,
+  exampleLosses: [],
+};
 
-const addGroup = (sum: BatchResult, part: HeadResult, { segments }: PackedBatch): BatchResult => ({
+const addGroup = (sum: BatchResult, part: HeadResult, batch: PackedBatch): BatchResult => ({
   lossSum: sum.lossSum + part.lossSum,
   weightSum: sum.weightSum + part.weightSum,
   correct: sum.correct + part.correct,
   scored: sum.scored + part.scored,
-  tokens: sum.tokens + segments.reduce((count, segment) => count + Number(segment >= 0), 0),
+  tokens: sum.tokens + batch.segments.reduce((count, segment) => count + Number(segment >= 0), 0),
+  exampleLosses: [...sum.exampleLosses, ...sumByExample(batch, part.losses)],
 });
 
 /** Numbers the passes of one optimiser step, so that each draws masks of its own. */
@@ -101,26 +117,37 @@ interface Parts {
   readonly head: LmHead;
 }
 
+interface TrainOptions {
+  readonly key: Key;
+  readonly lossScale: number;
+  readonly weigh?: WeighExamples | undefined;
+}
+
 const trainGroup = async (
   { embedding, stack, head }: Parts,
   group: RowGroup,
-  { key, lossScale }: { readonly key: Key; readonly lossScale: number },
+  { key, lossScale, weigh }: TrainOptions,
 ): Promise<HeadResult> => {
   const { tokens, targets, weights } = group.batch;
   embed(tokens, embedding, stack.input(group));
   const hidden = await stack.forward(group, key);
-  const { dHidden, ...result } = await head.train({ hidden, targets, weights }, lossScale);
+  // Only the head is run twice: what the layers kept for their backward pass does not change.
+  const measured = weigh && (await head.evaluate({ hidden, targets, weights }));
+  const factors = measured && weigh(sumByExample(group.batch, measured.losses), group.firstRow);
+  const learned = factors ? scaleByExample(group.batch, factors) : weights;
+  const { dHidden, ...result } = await head.train({ hidden, targets, weights: learned }, lossScale);
   accumulateEmbedding(tokens, await stack.backward(group, key, dHidden), embedding);
-  return result;
+  return measured ?? result;
 };
 
 const evaluateGroup = async (
   { embedding, stack, head }: Parts,
   group: RowGroup,
+  options?: EvaluateOptions,
 ): Promise<HeadResult> => {
   const { tokens, targets, weights } = group.batch;
   embed(tokens, embedding, stack.input(group));
-  return head.evaluate({ hidden: await stack.evaluate(group), targets, weights });
+  return head.evaluate({ hidden: await stack.evaluate(group, options), targets, weights });
 };
 
 const logitsOf = async (
@@ -172,11 +199,12 @@ export const createTransformerLm = (options: TransformerOptions): CausalLm => {
     config,
     parameters: trainableParameters(tensors),
     baseParameterCount: baseParameterCount(tensors),
-    forwardBackward(batch, { lossScale, step }) {
+    forwardBackward(batch, { step, ...rest }) {
       const key = passKey(step);
-      return overGroups(batch, (group) => trainGroup(parts, group, { key, lossScale }));
+      return overGroups(batch, (group) => trainGroup(parts, group, { key, ...rest }));
     },
-    evaluate: (batch) => overGroups(batch, (group) => evaluateGroup(parts, group)),
+    evaluate: (batch, options) =>
+      overGroups(batch, (group) => evaluateGroup(parts, group, options)),
     async nextTokenLogits(tokens, from) {
       const [group] = groupsOf(singleExample(tokens));
       return group ? logitsOf(parts, group, [from, tokens.length]) : [];

@@ -3,7 +3,14 @@
 import { CorralError } from '@corral/contracts';
 import type { ModelConfig } from '@corral/formats';
 import { draw } from '../data/order.ts';
-import type { BatchResult, CausalLm, PackedBatch, Parameter } from '../models/causal-lm.ts';
+import type {
+  BatchResult,
+  CausalLm,
+  PackedBatch,
+  Parameter,
+  WeighExamples,
+} from '../models/causal-lm.ts';
+import { scaleByExample, sumByExample } from '../models/example-values.ts';
 
 const rank = 4;
 
@@ -83,6 +90,7 @@ function backward({ V, a, b }: Bigram, token: number, gradient: Float32Array): v
 /** `lossScale` null only measures. */
 function pass(bigram: Bigram, batch: PackedBatch, lossScale: number | null): BatchResult {
   const result = { lossSum: 0, weightSum: 0, correct: 0, scored: 0, tokens: 0 };
+  const losses = new Float32Array(batch.tokens.length);
   batch.segments.forEach((segment, at) => {
     if (segment >= 0) result.tokens += 1;
     const weight = batch.weights[at] ?? 0;
@@ -90,7 +98,8 @@ function pass(bigram: Bigram, batch: PackedBatch, lossScale: number | null): Bat
     const [token, target] = [batch.tokens[at] ?? 0, batch.targets[at] ?? 0];
     const logits = logitsOf(bigram, token);
     const { probabilities, logSum } = softmax(logits);
-    result.lossSum += weight * (logSum - (logits[target] ?? 0));
+    losses[at] = logSum - (logits[target] ?? 0);
+    result.lossSum += weight * (losses[at] ?? 0);
     result.weightSum += weight;
     result.scored += 1;
     if (logits.indexOf(Math.max(...logits)) === target) result.correct += 1;
@@ -102,7 +111,25 @@ function pass(bigram: Bigram, batch: PackedBatch, lossScale: number | null): Bat
       probabilities.map((value) => value * weight * lossScale),
     );
   });
-  return result;
+  return { ...result, exampleLosses: sumByExample(batch, losses) };
+}
+
+/** The base alone. */
+const withoutChange = (bigram: Bigram): Bigram => ({
+  ...bigram,
+  b: { ...bigram.b, data: new Float32Array(bigram.b.data.length) },
+});
+
+/** As `pass`, the weights chosen when the losses are known. */
+function weighedPass(
+  bigram: Bigram,
+  batch: PackedBatch,
+  { lossScale, weigh }: { readonly lossScale: number; readonly weigh: WeighExamples },
+): BatchResult {
+  const measured = pass(bigram, batch, null);
+  const weights = scaleByExample(batch, weigh(measured.exampleLosses, 0));
+  pass(bigram, { ...batch, weights }, lossScale);
+  return measured;
 }
 
 export function createFakeModel({ vocabularySize: V, seed, onBatch }: FakeModelOptions): CausalLm {
@@ -117,19 +144,24 @@ export function createFakeModel({ vocabularySize: V, seed, onBatch }: FakeModelO
     closed = true;
     return Promise.resolve();
   };
-  const run = (batch: PackedBatch, lossScale: number | null): Promise<BatchResult> => {
+  const requireOpen = (): void => {
     if (closed) throw new CorralError('closed', { params: { what: 'model' } });
-    return Promise.resolve(pass(bigram, batch, lossScale));
   };
   return {
     config: fakeModelConfig(V),
     parameters: [a, b],
     baseParameterCount: V * V,
-    forwardBackward: async (batch, { lossScale }) => {
+    forwardBackward: async (batch, { lossScale, weigh }) => {
+      requireOpen();
       onBatch?.([a, b]);
-      return run(batch, lossScale);
+      return weigh
+        ? weighedPass(bigram, batch, { lossScale, weigh })
+        : pass(bigram, batch, lossScale);
     },
-    evaluate: (batch) => run(batch, null),
+    evaluate: async (batch, { adapters = 'on' } = {}) => {
+      requireOpen();
+      return pass(adapters === 'on' ? bigram : withoutChange(bigram), batch, null);
+    },
     nextTokenLogits: (tokens, from) =>
       Promise.resolve([...tokens.subarray(from)].map((token) => logitsOf(bigram, token))),
     close,

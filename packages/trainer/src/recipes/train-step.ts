@@ -29,7 +29,7 @@ export function layOut(
 }
 
 function summarise(results: readonly BatchResult[]): StepResult {
-  const sum = (key: keyof BatchResult): number =>
+  const sum = (key: Exclude<keyof BatchResult, 'exampleLosses'>): number =>
     results.reduce((total, result) => total + result[key], 0);
   return {
     loss: sum('lossSum') / sum('weightSum'),
