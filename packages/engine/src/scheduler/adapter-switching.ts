@@ -3,7 +3,7 @@
 // Safe because keys and values belong to a sequence: a switch changes only what is decoded next.
 import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
-import type { PlannedFeed } from './step-plan.ts';
+import { addFeed, settleFeeds, type PlannedFeed, type WantedRow } from './step-feed.ts';
 
 export interface DecodeStrategy {
   /** Feeds the plan and hands each wanted row of logits to its task. */
@@ -22,26 +22,15 @@ const reasons: Record<'no-room' | 'invalid' | 'failed', string> = {
 function runGroup(context: NativeContext, group: readonly PlannedFeed[]): void {
   const { batch } = context;
   batch.clear();
-  const wanted: { readonly feed: PlannedFeed; readonly position: number }[] = [];
-  for (const feed of group) {
-    const { slot, count } = feed;
-    for (let position = slot.fed; position < slot.fed + count; position++) {
-      const output = slot.task.wantsLogits(position);
-      batch.add(slot.task.tokens[position] as number, position, slot.sequence, output);
-      if (output) wanted.push({ feed, position });
-    }
-  }
+  const wanted: WantedRow[] = [];
+  for (const feed of group) addFeed(batch, feed, wanted);
   const outcome = context.decode();
   if (outcome !== 'ok') {
     const error = new CorralError('engine_failed', { params: { reason: reasons[outcome] } });
     for (const { slot } of group) slot.task.fail(error);
     return;
   }
-  for (const { slot, count } of group) slot.fed += count;
-  for (const [row, { feed, position }] of wanted.entries()) {
-    const { task } = feed.slot;
-    if (!task.finished) task.acceptLogits(position, context.logits(row));
-  }
+  settleFeeds(group, wanted, (index) => context.logits(index));
 }
 
 export function createAdapterSwitching(context: NativeContext): DecodeStrategy {

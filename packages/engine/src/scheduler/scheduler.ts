@@ -117,7 +117,7 @@ export class Scheduler {
       const task = this.#queue.shift();
       if (!task) return;
       this.#free.pop();
-      this.#slots.push({ task, sequence, fed: 0 });
+      this.#slots.push({ task, sequence, fed: 0, answered: 0 });
     }
   }
 

@@ -9,6 +9,7 @@ function slot(sequence: number, pending: number, wanted = pending - 1): Slot {
   return {
     sequence,
     fed: 0,
+    answered: 0,
     task: {
       id: String(sequence),
       tenant: 't',

@@ -1,19 +1,14 @@
 // Decides how many tokens of each sequence one step feeds. Pure: sequences that generate come first with
 // their one token; prompts share what is left of the batch, the shorter served whole (max-min fairness),
 // so a long prompt neither stalls the streams nor keeps a short one waiting.
-import type { Slot } from './sequence-task.ts';
+import { wantsRow, type Slot } from './sequence-task.ts';
+import type { PlannedFeed } from './step-feed.ts';
 
 export interface StepLimits {
   /** Tokens of one step. */
   readonly tokens: number;
   /** Rows of logits of one step. */
   readonly outputs: number;
-}
-
-export interface PlannedFeed {
-  readonly slot: Slot;
-  /** Tokens to feed, from `slot.fed` on; at least 1. */
-  readonly count: number;
 }
 
 const pending = (slot: Slot): number => slot.task.tokens.length - slot.fed;
@@ -26,7 +21,7 @@ function withinOutputs(
 ): { count: number; used: number } {
   let used = 0;
   for (let i = 0; i < count; i++) {
-    if (!slot.task.wantsLogits(slot.fed + i)) continue;
+    if (!wantsRow(slot, slot.fed + i)) continue;
     if (used === outputs) return { count: i, used };
     used++;
   }
@@ -45,7 +40,7 @@ export function planStep(slots: readonly Slot[], limits: StepLimits): PlannedFee
     const share = Math.max(1, Math.floor(tokens / (waiting.length - i)));
     const { count, used } = withinOutputs(slot, Math.min(pending(slot), share), outputs);
     if (count === 0) continue;
-    plan.push({ slot, count });
+    plan.push({ slot, count, drafts: [] });
     tokens -= count;
     outputs -= used;
   }

@@ -51,11 +51,16 @@ export class GenerationTask implements SequenceTask {
   readonly tenant: string;
   readonly adapter: NativeAdapter | null;
   readonly tokens: number[];
+  readonly maxTokens: number;
+  readonly cacheable: boolean;
+  readonly speculative = true;
+  readonly deadline: number | null;
   readonly #options: GenerationTaskOptions;
   readonly #sampler: Sampler;
   readonly #assembler = createUtf8Assembler();
   readonly #prefix: PrefixFilter;
   readonly #stops: StopFilter;
+  #cachedTokens = 0;
   #finished = false;
 
   constructor(options: GenerationTaskOptions) {
@@ -65,6 +70,9 @@ export class GenerationTask implements SequenceTask {
     this.tenant = request.tenant;
     this.adapter = options.adapter;
     this.tokens = [...promptTokens];
+    this.maxTokens = promptTokens.length + request.max_tokens;
+    this.cacheable = request.cache_prompt;
+    this.deadline = request.deadline_ms === null ? null : performance.now() + request.deadline_ms;
     this.#prefix = createPrefixFilter(options.answerPrefix);
     this.#stops = createStopFilter(request.stop);
     this.#sampler = createSampler(request.sampling, {
@@ -101,14 +109,26 @@ export class GenerationTask implements SequenceTask {
     this.#send({ text, tokens: [token], ...shows }, reason);
   }
 
+  reused(count: number): void {
+    this.#cachedTokens = count;
+  }
+
   cancel(): void {
-    if (!this.#finished) this.#send({ text: this.#stops.flush(), tokens: [] }, 'cancelled');
+    this.#end('cancelled');
+  }
+
+  expire(): void {
+    this.#end('deadline');
   }
 
   fail(error: CorralError): void {
     if (this.#finished) return;
     this.#finished = true;
     this.#options.fail(this.id, error);
+  }
+
+  #end(reason: FinishReason): void {
+    if (!this.#finished) this.#send({ text: this.#stops.flush(), tokens: [] }, reason);
   }
 
   get #completionTokens(): number {
@@ -132,7 +152,7 @@ export class GenerationTask implements SequenceTask {
       reason,
       prompt_tokens: this.#options.promptTokens.length,
       completion_tokens: this.#completionTokens,
-      cached_tokens: 0,
+      cached_tokens: this.#cachedTokens,
     };
     this.#options.emit({ id: this.id, ...news, ...(finish ? { finish } : {}) });
   }
