@@ -22,19 +22,24 @@ export const isFields = (value: unknown): value is Fields =>
 
 /** Checks the messages of one row. Throws RowError. */
 export function readChatRow(row: Fields): ChatExample {
-  const { messages, tools } = row;
+  const { messages } = row;
   if (!Array.isArray(messages)) {
     const reason = `"messages" is ${messages === undefined ? 'missing' : 'not a list'}`;
     throw new RowError(reason, 'give "messages" as a list of {role, content}');
   }
-  if (tools !== undefined && tools !== null && !Array.isArray(tools)) {
-    throw new RowError('"tools" is not a list', 'give "tools" as a list of function definitions');
-  }
+  const tools = readTools(row['tools']);
   return checkConversation({
     kind: 'chat',
     messages: readMessages(messages, 'messages'),
-    ...(Array.isArray(tools) && tools.length > 0 ? { tools } : {}),
+    ...(tools.length > 0 ? { tools } : {}),
   });
+}
+
+/** Definitions of functions as they are; none when absent. Throws RowError. */
+export function readTools(value: unknown): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value;
+  throw new RowError('"tools" is not a list', 'give "tools" as a list of function definitions');
 }
 
 /** Messages with roles and text checked, order not yet. */

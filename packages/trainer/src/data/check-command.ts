@@ -40,6 +40,8 @@ export async function checkCommand(
   const encoder = await openEncoder(absolute(config.model), config.data);
   return checkData(absolute(config.data.train), encoder, {
     format: config.data.format,
+    // Asked without a method, a file of pairs is judged as such.
+    pairs: config.method === 'dpo' ? 'only' : 'any',
     preview,
     ...(onProgress ? { onProgress } : {}),
   });

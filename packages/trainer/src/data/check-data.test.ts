@@ -96,7 +96,6 @@ describe('a row that cannot be used is named with reason and fix:', () => {
     ['an empty completion', '{"prompt": "a", "completion": ""}', /"completion" is empty/],
     ['no output', '{"instruction": "a"}', /"output" is missing/],
     ['an odd speaker', '{"conversations": [{"from": "cat", "value": "x"}]}', /from is "cat"/],
-    ['a preference pair', '{"chosen": "a", "rejected": "b"}', /need method dpo/],
     ['no text', '{"text": 5}', /"text" is 5/],
   ])('%s', async (_name, line, reason) => {
     const report = await check(`${line}\n`);
@@ -199,5 +198,25 @@ describe('lines', () => {
     for await (const line of readLines(path, { maxBytes: 10 })) lines.push(line);
     expect(lines[0]?.problem?.reason).toBe('the line has 50 bytes; the limit is 10');
     expect(lines[1]).toEqual({ row: 2, text: 'short' });
+  });
+});
+
+describe('preference pairs', () => {
+  const pair = '{"prompt": "q", "chosen": "a", "rejected": "b"}\n';
+
+  test('are examples two by two, and shown so', async () => {
+    const report = await check(pair, { preview: 1 });
+    expect(report).toMatchObject({ format: 'preference', rows: 1, examples: 2, error_count: 0 });
+    expect(report.preview.map(({ segments }) => segments[1]?.text)).toEqual([
+      'a<|im_end|>',
+      'b<|im_end|>',
+    ]);
+  });
+
+  test('are for one method alone', async () => {
+    const never = await check(pair, { pairs: 'never' });
+    expect(never.errors[0]?.fix).toContain('method dpo');
+    const only = await check(`${good}\n`, { pairs: 'only' });
+    expect(only.errors[0]?.reason).toContain('no preference pair');
   });
 });

@@ -3,7 +3,13 @@
 import { createHash } from 'node:crypto';
 import { CorralError, type DataReport, type DataRowError, type RunConfig } from '@corral/contracts';
 import type { Example } from './example.ts';
-import { type EncodedExample, type Encoder, encodeExample, weighExample } from './encode.ts';
+import {
+  type EncodedExample,
+  type Encoder,
+  conversationsOfPair,
+  encodeExample,
+  weighExample,
+} from './encode.ts';
 import { type Row, type RowFormat, readRows } from './rows.ts';
 import { RowError } from './row-error.ts';
 
@@ -12,7 +18,9 @@ const maxReportedErrors = 20;
 
 export interface CheckDataOptions {
   readonly format?: RunConfig['data']['format'];
-  /** Rendered examples to return. */
+  /** Whether rows must be preference pairs (method dpo) or may not be; default: any. */
+  readonly pairs?: 'only' | 'never' | 'any';
+  /** Rows to return rendered; a pair gives two, chosen first. */
   readonly preview?: number;
   /** Called for each example that can be used, in order. */
   readonly onExample?: (example: EncodedExample, row: number) => void;
@@ -46,25 +54,40 @@ class LengthHistogram {
 
 /** The rendered example, cut where the loss mask changes. */
 function previewOf(row: number, example: Example, encoder: Encoder) {
-  const segments: { text: string; loss: boolean }[] = [];
-  for (const { text, weight } of weighExample(example, encoder)) {
-    const last = segments.at(-1);
-    if (last && last.loss === weight > 0) last.text += text;
-    else segments.push({ text, loss: weight > 0 });
+  const shown = example.kind === 'preference' ? conversationsOfPair(example) : [example];
+  return shown.map((conversation) => {
+    const segments: { text: string; loss: boolean }[] = [];
+    for (const { text, weight } of weighExample(conversation, encoder)) {
+      const last = segments.at(-1);
+      if (last && last.loss === weight > 0) last.text += text;
+      else segments.push({ text, loss: weight > 0 });
+    }
+    return { row, segments };
+  });
+}
+
+/** Pairs train with method dpo and nothing else does. Throws RowError. */
+function checkPairs(example: Example, pairs: NonNullable<CheckDataOptions['pairs']>): void {
+  const isPair = example.kind === 'preference';
+  if (isPair && pairs === 'never') {
+    throw new RowError('it is a preference pair', 'train with method dpo, or give "messages"');
   }
-  return { row, segments };
+  if (!isPair && pairs === 'only') {
+    throw new RowError('it is no preference pair', 'give "prompt", "chosen" and "rejected"');
+  }
 }
 
 /** Reads and judges the whole file. Bad rows are in the report, not thrown; a missing file is. */
 export async function checkData(
   path: string,
   encoder: Encoder,
-  { format = 'auto', preview = 0, onExample, onProgress }: CheckDataOptions = {},
+  { format = 'auto', pairs = 'any', preview = 0, onExample, onProgress }: CheckDataOptions = {},
 ): Promise<DataReport> {
   const hash = createHash('sha256');
   const lengths = new LengthHistogram();
   const errors: DataRowError[] = [];
   const previews: DataReport['preview'][number][] = [];
+  let previewed = 0;
   let found: RowFormat = format === 'auto' ? 'unknown' : format;
   let rows = 0;
   let errorCount = 0;
@@ -76,12 +99,15 @@ export async function checkData(
   };
   const use = (row: Row): void => {
     if (!row.example) return refuse({ row: row.row, reason: '', fix: '', ...row.problem });
+    checkPairs(row.example, pairs);
     for (const example of encodeExample(row.example, encoder)) {
       lengths.add(example.tokens.length);
       for (const weight of example.weights) if (weight > 0) lossTokens += 1;
       onExample?.(example, row.row);
     }
-    if (previews.length < preview) previews.push(previewOf(row.row, row.example, encoder));
+    if (previewed >= preview) return;
+    previewed += 1;
+    previews.push(...previewOf(row.row, row.example, encoder));
   };
   const onChunk = (chunk: Uint8Array): void => {
     hash.update(chunk);

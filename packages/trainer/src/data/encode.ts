@@ -2,7 +2,7 @@
 // loss mask is decided here and nowhere else; the pieces that carry it are what `preview` shows.
 import type { RunConfig } from '@corral/contracts';
 import type { ChatTemplate, Piece } from './chat-template.ts';
-import type { ChatExample, Example, TextExample } from './example.ts';
+import type { ChatExample, Example, PreferenceExample, TextExample } from './example.ts';
 import { RowError } from './row-error.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
@@ -123,7 +123,10 @@ function cutPieces(
 }
 
 /** The rendered example cut where its weight or its trust changes. Throws RowError. */
-export function weighExample(example: Example, encoder: Encoder): WeightedPiece[] {
+export function weighExample(
+  example: ChatExample | TextExample,
+  encoder: Encoder,
+): WeightedPiece[] {
   if (example.kind === 'text') return [{ text: example.text, weight: 1, special: false }];
   const { messages, tools } = example;
   refuseControls([tools, messages.map(({ tool_calls }) => tool_calls)], encoder.tokenizer);
@@ -200,9 +203,48 @@ export function encodeText(example: TextExample, encoder: Encoder): EncodedExamp
   return blocks;
 }
 
-/** Any example: one for a conversation, one or more for text. Throws RowError. */
+/** The two conversations of a pair, chosen first; only the assistant turns of the answers count. */
+export function conversationsOfPair({
+  prompt,
+  chosen,
+  rejected,
+  tools,
+}: PreferenceExample): [ChatExample, ChatExample] {
+  const given = prompt.map((message) =>
+    message.role === 'assistant' ? { ...message, weight: 0 } : message,
+  );
+  const conversation = (answer: PreferenceExample['chosen']): ChatExample => ({
+    kind: 'chat',
+    messages: [...given, ...answer],
+    ...(tools ? { tools } : {}),
+  });
+  return [conversation(chosen), conversation(rejected)];
+}
+
+/** Chosen, then rejected; `lossOn` does not matter. Throws RowError when either cannot be used. */
+export function encodePair(example: PreferenceExample, encoder: Encoder): EncodedExample[] {
+  return conversationsOfPair(example).map((conversation, side) => {
+    try {
+      return encodeChat(conversation, { ...encoder, lossOn: 'assistant' });
+    } catch (error) {
+      if (!(error instanceof RowError)) throw error;
+      throw new RowError(`${side === 0 ? 'chosen' : 'rejected'}: ${error.reason}`, error.fix);
+    }
+  });
+}
+
+/** Any example: one for a conversation, two for a pair, any number for text. Throws RowError. */
 export function encodeExample(example: Example, encoder: Encoder): EncodedExample[] {
-  return example.kind === 'chat' ? [encodeChat(example, encoder)] : encodeText(example, encoder);
+  switch (example.kind) {
+    case 'chat':
+      return [encodeChat(example, encoder)];
+    case 'preference':
+      return encodePair(example, encoder);
+    case 'text':
+      return encodeText(example, encoder);
+    default:
+      return example satisfies never;
+  }
 }
 
 /** Ids of a prompt that waits for the assistant's answer, as the engine must see them. */

@@ -1,5 +1,5 @@
 // What a training example is before it is tokenised, whatever format it came in. Every reader of
-// `data/formats` turns its rows into one of these two; nothing after this file knows formats.
+// `data/formats` turns its rows into one of these; nothing after this file knows formats.
 
 export type MessageRole = 'system' | 'user' | 'assistant' | 'tool';
 
@@ -36,4 +36,14 @@ export interface TextExample {
   readonly closes?: boolean;
 }
 
-export type Example = ChatExample | TextExample;
+/** A prompt with two answers, of which the first is preferred; messages carry no weights. */
+export interface PreferenceExample {
+  readonly kind: 'preference';
+  readonly prompt: readonly ChatMessage[];
+  /** Begins with an assistant message and ends with one, as does `rejected`. */
+  readonly chosen: readonly ChatMessage[];
+  readonly rejected: readonly ChatMessage[];
+  readonly tools?: readonly unknown[];
+}
+
+export type Example = ChatExample | TextExample | PreferenceExample;

@@ -4,6 +4,7 @@
 import type { RunConfig } from '@corral/contracts';
 import { type Fields, checkConversation, isFields, readChatRow, readMessages } from './chat-row.ts';
 import type { ChatMessage, Example } from './example.ts';
+import { looksLikePreference, readPreference } from './preference.ts';
 import { RowError, quote } from './row-error.ts';
 
 export type DataFormat = Exclude<RunConfig['data']['format'], 'auto'>;
@@ -93,12 +94,7 @@ const formatTable = {
   sharegpt: { matches: (row) => 'conversations' in row, read: readShareGpt },
   completion: { matches: (row) => 'prompt' in row && 'completion' in row, read: readCompletion },
   alpaca: { matches: (row) => 'instruction' in row, read: readAlpaca },
-  preference: {
-    matches: (row) => ('chosen' in row && 'rejected' in row) || 'preferred_output' in row,
-    read: () => {
-      throw new RowError('preference pairs need method dpo', 'give rows with "messages"');
-    },
-  },
+  preference: { matches: looksLikePreference, read: readPreference },
   text: {
     matches: (row) => 'text' in row,
     read: (row) => ({ kind: 'text', text: text(row, 'text') }),
@@ -106,7 +102,7 @@ const formatTable = {
 } as const satisfies Record<DataFormat, FormatDefinition>;
 
 const knownShapes =
-  'use rows with "messages", "prompt" and "completion", "instruction" and "output", "conversations" or "text"';
+  'use rows with "messages", "prompt" and "completion", "instruction" and "output", "conversations", "chosen" and "rejected", or "text"';
 
 /** Parses one line of JSONL into its fields. Throws RowError. */
 export function parseRow(line: string): Fields {

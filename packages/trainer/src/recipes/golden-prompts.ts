@@ -1,5 +1,6 @@
 // Which prompts the golden transcripts use: a few held-out rows and a few training rows, spread over the
 // file, so that both what was learned and what was not is compared.
+import { conversationsOfPair } from '../data/encode.ts';
 import type { ChatMessage, Example } from '../data/example.ts';
 import { readRows } from '../data/rows.ts';
 import type { GoldenPrompt } from '../output/golden.ts';
@@ -20,7 +21,8 @@ const spread = (rows: readonly number[], count: number): number[] => {
 };
 
 /** A prompt: the conversation up to its last answer. Text is asked for as a user would quote it. */
-function promptOf(example: Example): GoldenPrompt | null {
+function promptOf(row: Example): GoldenPrompt | null {
+  const example = row.kind === 'preference' ? conversationsOfPair(row)[0] : row;
   if (example.kind === 'text') {
     const content = example.text.trim().slice(0, textPromptLength);
     return content === '' ? null : { messages: [{ role: 'user', content }], answer: '' };

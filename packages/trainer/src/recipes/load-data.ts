@@ -30,6 +30,7 @@ async function readInto(
   const progress = phaseReporter(run.emit, 'tokenise');
   const report = await checkData(path, encoder, {
     format: run.config.data.format,
+    pairs: run.config.method === 'dpo' ? 'only' : 'never',
     onExample: (example, row) => {
       pauseIfAsked(run);
       store.add(example, row);
