@@ -292,6 +292,7 @@ function deliver(waiting: Map<string, Waiting>, message: EngineMessage): void {
     }
     return;
   }
+  if (message.type === 'progress') return;
   const request = waiting.get(message.id);
   if (message.type === 'error') request?.reject(fromErrorPayload(message.error));
   else request?.resolve(message.type === 'ready' ? message.model : message.value);

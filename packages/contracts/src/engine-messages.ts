@@ -92,7 +92,10 @@ export const engineOptionsSchema = z.object({
   /** 0 = physical cores, minus one when cores are shared. */
   n_threads: z.int().min(0).default(0),
   /** Bytes of keys and values kept for prompts to come; 0 = no prefix cache. */
-  prefix_cache_bytes: z.int().min(0).default(256 * 2 ** 20),
+  prefix_cache_bytes: z
+    .int()
+    .min(0)
+    .default(256 * 2 ** 20),
   /** Where the prefix cache outlives the process; null = nowhere. */
   prefix_cache_folder: z.string().nullable().default(null),
   /** Prompt look-up decoding; `auto` = while it pays. */
@@ -163,7 +166,10 @@ export const engineRequestSchema = z.discriminatedUnion('type', [
     /** For each forced position: log-probabilities of exactly these tokens are returned too. */
     wanted: z.array(z.array(z.int().min(0))).default([]),
   }),
-  /** Re-encode a GGUF for serving (Q4_1 → Q8_0 and the like). Answer: `{}`; needs no loaded model. */
+  /**
+   * Re-encode a GGUF (Q4_1 → Q8_0 and the like), or make one of a Hugging Face folder. Answer: `{}`, after
+   * `progress`; needs no loaded model.
+   */
   z.object({
     type: z.literal('quantize'),
     id: z.string(),
@@ -287,6 +293,8 @@ export type EngineMessage =
   | { readonly type: 'ready'; readonly id: string; readonly model: EngineModelInfo }
   | { readonly type: 'tokens'; readonly events: readonly GenerationEvent[] }
   | { readonly type: 'result'; readonly id: string; readonly value: unknown }
+  /** How far the request `id` is, in units of its own; any number of them before its result. */
+  | { readonly type: 'progress'; readonly id: string; readonly done: number; readonly total: number }
   /** The request `id` failed; the child lives on unless `fatal`. */
   | {
       readonly type: 'error';

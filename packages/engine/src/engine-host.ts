@@ -10,6 +10,7 @@ import {
   type EngineStatus,
   type GenerationEvent,
 } from '@corral/contracts';
+import { encodeModel } from './encode-model.ts';
 import { openLoadedModel, type LoadedModel } from './loaded-model.ts';
 import type { NativeLibrary } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
@@ -142,9 +143,10 @@ function createHandlers(state: HostState, options: EngineHostOptions): Handlers 
       });
     },
     quantize: async ({ id, source, target, ftype }) => {
-      await checkFile(source, 'model');
-      const threads = chooseThreads();
-      await openLibrary().quantize({ source, target, type: ftype, threads });
+      const request = { source, target, type: ftype, threads: chooseThreads() };
+      const onProgress = (done: number, total: number): void =>
+        send({ type: 'progress', id, done, total });
+      await encodeModel(request, { openLibrary, checkFile, onProgress });
       result(id, {});
     },
     status: ({ id }) => result(id, statusOf(state.model)),

@@ -24,7 +24,10 @@ export interface EngineChildOptions {
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 export type EngineCall = WithoutId<EngineRequestInput>;
 
+type OnProgress = (done: number, total: number) => void;
+
 interface Pending {
+  readonly onProgress: OnProgress | undefined;
   resolve(value: unknown): void;
   reject(error: Error): void;
 }
@@ -88,14 +91,14 @@ export class EngineChild {
   }
 
   /** Sends one call and waits for its `result`, `ready` or `error`. */
-  request(call: EngineCall): Promise<unknown> {
+  request(call: EngineCall, onProgress?: OnProgress): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#gone) {
         reject(this.#gone);
         return;
       }
       const id = this.#newId();
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { onProgress, resolve, reject });
       this.#send({ ...call, id });
     });
   }
@@ -186,6 +189,9 @@ export class EngineChild {
         return;
       case 'ready':
         this.#settle(message.id)?.resolve(message.model);
+        return;
+      case 'progress':
+        this.#pending.get(message.id)?.onProgress?.(message.done, message.total);
         return;
       case 'result':
         this.#settle(message.id)?.resolve(message.value);

@@ -1,7 +1,7 @@
 // All engines of this server: one per base model, made when first asked for, ended together. Also runs
 // the one-shot children that re-encode weights. Which model file belongs to which base is told by callers.
 import { engineOptionsSchema } from '@corral/contracts';
-import type { EngineOptions } from '@corral/contracts';
+import type { EngineOptions, EngineRequest } from '@corral/contracts';
 import { EngineChild } from './engine-child.ts';
 import { LocalEngine } from './local-engine.ts';
 import type { LocalEngineOptions } from './local-engine.ts';
@@ -16,11 +16,16 @@ interface EngineBase {
   readonly options?: Partial<EngineOptions>;
 }
 
+/** Forms that weights can be given for serving, in llama.cpp's names. */
+export type ServingForm = Extract<EngineRequest, { type: 'quantize' }>['ftype'];
+
 interface QuantiseRequest {
+  /** A GGUF, or a Hugging Face folder. */
   readonly source: string;
   readonly target: string;
-  readonly ftype: 'q8_0' | 'q4_0' | 'f16';
+  readonly ftype: ServingForm;
   readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 export interface Engines {
@@ -28,7 +33,7 @@ export interface Engines {
   engine(base: EngineBase): Engine;
   /** Ends a base's engine, for example because its model is removed. */
   unload(baseId: string): Promise<void>;
-  /** Re-encodes a GGUF in a child of its own. Errors: engine_failed, model_file_invalid. */
+  /** Writes a GGUF in another form in a child of its own. Errors: engine_failed, model_file_invalid. */
   quantise(request: QuantiseRequest): Promise<void>;
   /** Those that were ever asked for. */
   report(): Promise<EngineReport[]>;
@@ -80,7 +85,7 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     await known?.engine.close();
   };
 
-  const quantise = async ({ signal, ...request }: QuantiseRequest): Promise<void> => {
+  const quantise = async ({ signal, onProgress, ...request }: QuantiseRequest): Promise<void> => {
     const { workerUrl, onLog } = settings;
     // Synchronous native work of minutes for large models: never watched, only the caller's signal.
     const child = new EngineChild({ workerUrl, onLog });
@@ -88,7 +93,7 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     oneShots.add(child);
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      await child.request({ type: 'quantize', ...request });
+      await child.request({ type: 'quantize', ...request }, onProgress);
     } finally {
       signal?.removeEventListener('abort', abort);
       await child.close();
