@@ -20,14 +20,32 @@ export const operationSchema = z.object({
 /** Work that outlives its request: started by POST, watched by GET /api/v1/operations/{id}. */
 export type Operation = z.infer<typeof operationSchema>;
 
+/** What weights can be turned into for serving, in llama.cpp's names. */
+export const servingForms = [
+  'f32',
+  'f16',
+  'bf16',
+  'q8_0',
+  'q6_k',
+  'q5_k_m',
+  'q4_k_m',
+  'q4_1',
+  'q4_0',
+] as const;
+export type ServingForm = (typeof servingForms)[number];
+/** Left out: as they came where that serves fast, else q8_0. */
+const servingForm = z.enum(servingForms).optional();
+
 export const pullModelSchema = z.object({
   /** Catalogue alias, `hf:owner/name[@rev]`, `modelscope:owner/name`. */
   ref: z.string().min(1).max(512),
   accept_license: z.boolean().default(false),
+  serving_form: servingForm,
 });
 export const importModelSchema = z.object({
   path: z.string().min(1).max(4096),
   id: z.string().min(1).max(128).optional(),
+  serving_form: servingForm,
 });
 
 export const modelDetailSchema = modelObjectSchema.extend({

@@ -2,6 +2,7 @@
 // decode step and direction). Types only on the hot path: the child validates what starts work, the
 // server trusts its own child.
 import { z } from 'zod';
+import { servingForms } from './api.ts';
 import type { ErrorPayload } from './errors.ts';
 
 export const chatRoleSchema = z.enum(['system', 'developer', 'user', 'assistant', 'tool']);
@@ -175,7 +176,7 @@ export const engineRequestSchema = z.discriminatedUnion('type', [
     id: z.string(),
     source: z.string(),
     target: z.string(),
-    ftype: z.enum(['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q4_k_m', 'q5_k_m', 'q6_k']),
+    ftype: z.enum(servingForms),
   }),
   z.object({ type: z.literal('status'), id: z.string() }),
   z.object({ type: z.literal('shutdown'), id: z.string() }),
@@ -197,6 +198,8 @@ export interface EngineModelInfo {
 export interface RenderResult {
   readonly text: string;
   readonly tokens: readonly number[];
+  /** The text of each token, control tokens by their names. */
+  readonly pieces?: readonly string[];
 }
 
 export interface ScoreResult {
@@ -294,7 +297,12 @@ export type EngineMessage =
   | { readonly type: 'tokens'; readonly events: readonly GenerationEvent[] }
   | { readonly type: 'result'; readonly id: string; readonly value: unknown }
   /** How far the request `id` is, in units of its own; any number of them before its result. */
-  | { readonly type: 'progress'; readonly id: string; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'progress';
+      readonly id: string;
+      readonly done: number;
+      readonly total: number;
+    }
   /** The request `id` failed; the child lives on unless `fatal`. */
   | {
       readonly type: 'error';

@@ -27,6 +27,7 @@ import {
   type KeyScope,
   type ModelDetail,
   type Operation,
+  type ServingForm,
   type ServerStatus,
 } from '@corral/contracts';
 import {
@@ -63,8 +64,17 @@ export interface CorralClient {
   readonly models: {
     list(): Promise<readonly ModelDetail[]>;
     get(id: string): Promise<ModelDetail>;
-    pull(input: { ref: string; acceptLicense?: boolean }): Promise<Operation>;
-    import(input: { path: string; id?: string | undefined }): Promise<Operation>;
+    /** `servingForm`: what the engine reads; left out, as it came where that is fast, else q8_0. */
+    pull(input: {
+      ref: string;
+      acceptLicense?: boolean;
+      servingForm?: ServingForm | undefined;
+    }): Promise<Operation>;
+    import(input: {
+      path: string;
+      id?: string | undefined;
+      servingForm?: ServingForm | undefined;
+    }): Promise<Operation>;
     delete(id: string): Promise<void>;
     parity(id: string): Promise<Operation>;
   };
@@ -138,14 +148,18 @@ const part = encodeURIComponent;
 const modelRoutes = (send: Send): CorralClient['models'] => ({
   list: async () => (await send('/api/v1/models', { contract: pageOf(modelDetailSchema) })).data,
   get: (id) => send(`/api/v1/models/${part(id)}`, { contract: modelDetailSchema }),
-  pull: ({ ref, acceptLicense = false }) =>
+  pull: ({ ref, acceptLicense = false, servingForm }) =>
     send('/api/v1/models/pull', {
       method: 'POST',
-      body: { ref, accept_license: acceptLicense },
+      body: { ref, accept_license: acceptLicense, serving_form: servingForm },
       contract: operationSchema,
     }),
-  import: (input) =>
-    send('/api/v1/models/import', { method: 'POST', body: input, contract: operationSchema }),
+  import: ({ servingForm, ...input }) =>
+    send('/api/v1/models/import', {
+      method: 'POST',
+      body: { ...input, serving_form: servingForm },
+      contract: operationSchema,
+    }),
   delete: async (id) => {
     await send(`/api/v1/models/${part(id)}`, { method: 'DELETE', contract: trusted<unknown>() });
   },

@@ -1,9 +1,10 @@
 // `corral models`: base models and adapters of the server: list, show, pull, import, remove.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { ModelDetail, Operation } from '@corral/contracts';
+import type { ModelDetail, Operation, ServingForm } from '@corral/contracts';
+import { servingForms } from '@corral/contracts';
 import { waitForOperation } from '@corral/sdk';
-import type { CommandSpec, Input } from '../command-spec.ts';
+import type { CommandSpec, Input, OptionSpec } from '../command-spec.ts';
 import { connect, show, type Context } from '../context.ts';
 import { CommandError } from '../failures.ts';
 import { formatBytes, formatCount, formatFields, formatTable, formatTime } from '../format.ts';
@@ -78,17 +79,22 @@ async function finish(context: Context, operation: Operation, verb: string): Pro
   show(context, ended, lines.join('\n'));
 }
 
+const servingForm = (input: Input): ServingForm | undefined =>
+  servingForms.find((form) => form === input.text('serving-form'));
+
 async function pull(context: Context, input: Input): Promise<void> {
   const client = await connect(context);
   const acceptLicense = input.flag('accept-license');
-  await finish(context, await client.models.pull({ ref: input.arg(0), acceptLicense }), 'pulled');
+  const wanted = { ref: input.arg(0), acceptLicense, servingForm: servingForm(input) };
+  await finish(context, await client.models.pull(wanted), 'pulled');
 }
 
 async function importModel(context: Context, input: Input): Promise<void> {
   const path = resolve(input.arg(0));
   if (!existsSync(path)) throw new CommandError(`There is no file "${path}".`, 'Check the path.');
   const client = await connect(context);
-  await finish(context, await client.models.import({ path, id: input.text('id') }), 'imported');
+  const wanted = { path, id: input.text('id'), servingForm: servingForm(input) };
+  await finish(context, await client.models.import(wanted), 'imported');
 }
 
 async function remove(context: Context, input: Input): Promise<void> {
@@ -96,6 +102,12 @@ async function remove(context: Context, input: Input): Promise<void> {
   await (await connect(context)).models.delete(id);
   show(context, { id, deleted: true }, `${context.io.colors.green('✓')} removed ${id}`);
 }
+
+const servingFormOption: OptionSpec = {
+  flags: '--serving-form FORM',
+  description: 'what the engine reads; otherwise as it came where that is fast, else q8_0',
+  choices: servingForms,
+};
 
 const modelArgument = { name: 'ID', description: 'a model of "corral models list"' };
 
@@ -137,6 +149,7 @@ export const modelsCommand: CommandSpec = {
           flags: '--accept-license',
           description: 'accept the licence of the model after reading it',
         },
+        servingFormOption,
       ],
       examples: [
         { command: 'corral models pull smollm2-135m-instruct', says: 'by alias' },
@@ -152,9 +165,13 @@ export const modelsCommand: CommandSpec = {
       name: 'import',
       summary: 'take a model from this machine: a GGUF file or a folder of safetensors',
       args: [{ name: 'PATH', description: 'a GGUF file, or a folder with config.json' }],
-      options: [{ flags: '--id NAME', description: 'the name to give it' }],
+      options: [{ flags: '--id NAME', description: 'the name to give it' }, servingFormOption],
       examples: [
         { command: 'corral models import ./my-model.gguf --id my-model', says: 'from a file' },
+        {
+          command: 'corral models import ./Llama-2-7b-hf --id llama-2-7b --serving-form q4_k_m',
+          says: 'a Hugging Face folder, served in 4 bits',
+        },
       ],
       failure: 'The model was not imported.',
       run: importModel,

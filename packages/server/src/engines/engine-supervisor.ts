@@ -1,7 +1,7 @@
 // All engines of this server: one per base model, made when first asked for, ended together. Also runs
 // the one-shot children that re-encode weights. Which model file belongs to which base is told by callers.
 import { engineOptionsSchema } from '@corral/contracts';
-import type { EngineOptions, EngineRequest } from '@corral/contracts';
+import type { EngineOptions, ServingForm } from '@corral/contracts';
 import { EngineChild } from './engine-child.ts';
 import { LocalEngine } from './local-engine.ts';
 import type { LocalEngineOptions } from './local-engine.ts';
@@ -15,9 +15,6 @@ interface EngineBase {
   /** Over the server's settings, for example a shorter context than the model was trained for. */
   readonly options?: Partial<EngineOptions>;
 }
-
-/** Forms that weights can be given for serving, in llama.cpp's names. */
-export type ServingForm = Extract<EngineRequest, { type: 'quantize' }>['ftype'];
 
 interface QuantiseRequest {
   /** A GGUF, or a Hugging Face folder. */

@@ -6,7 +6,7 @@
 //                     "crash" | "freeze" | "fail"   dies, stops answering, answers with an error
 //   anything else                      "I do not know: <message>"
 // With an adapter every answer starts with its id. A model whose path holds "refused" or "dies" does so.
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, statSync, writeFileSync } from 'node:fs';
 import type {
   EmbedResult,
   EngineMessage,
@@ -17,6 +17,7 @@ import type {
   ScoreResult,
 } from '@corral/contracts';
 import { engineRequestSchema } from '@corral/contracts';
+import { tinyGguf } from '../features/models/tiny-gguf.fake.ts';
 
 export const fakeEngineUrl = new URL(import.meta.url);
 
@@ -164,6 +165,15 @@ function load({ id, model_path: path }: Of<'load'>, send: Send): void {
   send({ type: 'ready', id, model: { ...shape, ...facts } });
 }
 
+/** Copies a file; of a folder it makes the smallest GGUF there is. */
+async function quantise({ id, source, target }: Of<'quantize'>, send: Send): Promise<void> {
+  if (statSync(source).isDirectory()) {
+    send({ type: 'progress', id, done: 1, total: 2 });
+    writeFileSync(target, await tinyGguf());
+  } else copyFileSync(source, target);
+  send({ type: 'result', id, value: {} });
+}
+
 function serve(send: Send): (request: EngineRequest) => void {
   const running = new Map<string, Generation>();
   const adapters = new Set<string>();
@@ -208,8 +218,8 @@ function serve(send: Send): (request: EngineRequest) => void {
       case 'embed':
         return embed(request);
       case 'quantize':
-        copyFileSync(request.source, request.target);
-        return {};
+        void quantise(request, send);
+        return undefined;
       case 'status':
         return status();
       case 'shutdown':

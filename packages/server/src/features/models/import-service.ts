@@ -4,7 +4,7 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { CorralError } from '@corral/contracts';
-import type { Operation } from '@corral/contracts';
+import type { Operation, ServingForm } from '@corral/contracts';
 import { auditFrom } from '../../audit/audit-log.ts';
 import type { AuditLog } from '../../audit/audit-log.ts';
 import type { Db } from '../../db/database.ts';
@@ -23,17 +23,20 @@ import type { LicenseTerms } from './catalogue.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow } from './models-store.ts';
 import { requireOperator } from './models-service.ts';
-import { q8Bytes, servingNote } from './serving-format.ts';
+import { servingBytes, servingFormOf, servingNote } from './serving-format.ts';
 import { hashFile } from './weight-store.ts';
 import type { StoredWeights, WeightStore } from './weight-store.ts';
 
 export interface ImportService {
   /** Throws permission_denied, model_not_found, conflict and license_not_accepted at once; the rest is in the operation. */
-  pull(context: RequestContext, input: { ref: string; acceptLicense: boolean }): Promise<Operation>;
+  pull(
+    context: RequestContext,
+    input: { ref: string; acceptLicense: boolean; servingForm?: ServingForm | undefined },
+  ): Promise<Operation>;
   /** Throws for what is no model at once; copying, hashing and re-encoding are in the operation. */
   import(
     context: RequestContext,
-    input: { path: string; id?: string | undefined },
+    input: { path: string; id?: string | undefined; servingForm?: ServingForm | undefined },
   ): Promise<Operation>;
 }
 
@@ -57,7 +60,11 @@ interface Arrived {
   readonly licenseAccepted: boolean | null;
   readonly facts: WeightFacts;
   readonly stored: StoredWeights;
-  readonly serving: StoredWeights | null;
+  readonly serving: ServingWeights;
+}
+
+interface ServingWeights extends StoredWeights {
+  readonly format: string;
 }
 
 const idPattern = /^[A-Za-z0-9][\w.-]{0,127}$/;
@@ -85,12 +92,12 @@ const rowOf = (arrived: Arrived, now: Date): ModelRow => {
     parameters: facts.parameters,
     context_length: facts.contextLength,
     format: facts.format,
-    serving_format: serving === null ? null : (facts.requantiseTo ?? facts.format),
+    serving_format: serving.format,
     bytes: stored.bytes,
     sha256: stored.sha256,
     path: stored.path,
-    serving_sha256: serving?.sha256 ?? null,
-    serving_path: serving?.path ?? null,
+    serving_sha256: serving.sha256,
+    serving_path: serving.path,
     job_id: null,
     golden_path: null,
     parity: null,
@@ -114,30 +121,40 @@ const resultOf = (row: ModelRow, failed: readonly SourceAttempt[]): Record<strin
 interface Work {
   readonly report: OperationReport;
   readonly signal: AbortSignal;
+  readonly servingForm: ServingForm | undefined;
 }
 
-/** Both files are kept: training reads the original, the engine the re-encoded one. */
+/** Both are kept: training reads the original, the engine the re-encoded file. */
 async function encodeForServing(
   { weights, engines }: ImportDependencies,
   { facts, stored }: { facts: WeightFacts; stored: StoredWeights },
-  { report, signal }: Work,
-): Promise<StoredWeights | null> {
-  const { kind, format, requantiseTo, parameters } = facts;
-  if (kind === 'folder') return null;
-  if (requantiseTo === null) return stored;
-  const target = weights.servingPath(stored.sha256, requantiseTo);
-  const bytes = q8Bytes(parameters);
-  await weights.ensureRoom(bytes, `the ${requantiseTo} copy for serving`);
-  report(`Re-encoding ${format} as ${requantiseTo} (${formatBytes(bytes)}), which serves faster.`);
+  { report, signal, servingForm }: Work,
+): Promise<ServingWeights> {
+  const { format, parameters } = facts;
+  const form = servingFormOf(facts, servingForm);
+  if (form === null) return { ...stored, format };
+  const name = form.toUpperCase();
+  const target = weights.servingPath(stored.sha256, name);
+  const bytes = servingBytes(parameters, form);
+  await weights.ensureRoom(bytes, `the ${name} copy for serving`);
+  const what = `Writing the ${name} file for serving (${formatBytes(bytes)}) from ${format}.`;
+  report(what);
   const part = `${target}.part`;
   try {
-    await engines.quantise({ source: stored.path, target: part, ftype: 'q8_0', signal });
+    await engines.quantise({
+      source: stored.path,
+      target: part,
+      ftype: form,
+      signal,
+      onProgress: (done, total) =>
+        report(what, { done: (bytes * done) / total, total: bytes, rate: null }),
+    });
     await inspectGguf(part);
     await rename(part, target);
   } finally {
     await rm(part, { force: true });
   }
-  return { path: target, ...(await describeFile(target, signal)) };
+  return { path: target, format: name, ...(await describeFile(target, signal)) };
 }
 
 type Settled = Pick<Arrived, 'facts' | 'stored' | 'serving'>;
@@ -149,8 +166,10 @@ async function settle(
   work: Work,
 ): Promise<Settled> {
   work.report('Checking the weights.');
+  let inspected = false;
   try {
     const facts = await inspectWeights(fetched.path);
+    inspected = true;
     const stored =
       fetched.kind === 'folder'
         ? await describeFolder(fetched.path, facts, work.signal)
@@ -159,8 +178,10 @@ async function settle(
           : await deps.weights.adopt(fetched.path, fetched.sha256);
     return { facts, stored, serving: await encodeForServing(deps, { facts, stored }, work) };
   } catch (error) {
-    // Refused weights are not kept; weights that arrived before the disk filled up are.
-    if (CorralError.isInstance(error) && error.code.startsWith('model_')) {
+    // Refused weights are not kept; weights that arrived before the disk filled up are, and so is a folder
+    // that only serving refuses.
+    const refused = CorralError.isInstance(error) && error.code.startsWith('model_');
+    if (refused && !(inspected && fetched.kind === 'folder')) {
       await discardFetched(fetched);
     }
     throw error;
@@ -251,7 +272,7 @@ async function importPath(
 export function createImportService(deps: ImportDependencies): ImportService {
   const { db, operations } = deps;
   return {
-    async pull(context, { ref, acceptLicense }) {
+    async pull(context, { ref, acceptLicense, servingForm }) {
       requireOperator(context);
       const reference = parseModelReference(ref);
       const known = await modelsStore.find(db, context.projectId, reference.id);
@@ -261,11 +282,11 @@ export function createImportService(deps: ImportDependencies): ImportService {
         kind: 'model_pull',
         key: reference.key,
         run: (report, signal) =>
-          pull(deps, context, { reference, known, work: { report, signal } }),
+          pull(deps, context, { reference, known, work: { report, signal, servingForm } }),
       });
     },
 
-    async import(context, { path, id: wanted }) {
+    async import(context, { path, id: wanted, servingForm }) {
       requireOperator(context);
       const id = wanted ?? idFromPath(path);
       requireFreeName(id, wanted !== undefined);
@@ -275,7 +296,7 @@ export function createImportService(deps: ImportDependencies): ImportService {
         kind: 'model_import',
         key: id,
         run: (report, signal) =>
-          importPath(deps, context, { path, id, facts, work: { report, signal } }),
+          importPath(deps, context, { path, id, facts, work: { report, signal, servingForm } }),
       });
     },
   };

@@ -15,7 +15,7 @@ import {
   readModelConfig,
   validateModelHeader,
 } from '@corral/formats';
-import { requantiseTo, weightFormat } from './serving-format.ts';
+import { weightFormat } from './serving-format.ts';
 import { hashFile } from './weight-store.ts';
 
 export interface WeightFacts {
@@ -25,8 +25,6 @@ export interface WeightFacts {
   readonly contextLength: number | null;
   /** Dominant tensor type. */
   readonly format: string;
-  /** What it must become for serving; null: nothing. */
-  readonly requantiseTo: 'Q8_0' | null;
   readonly name: string | null;
   readonly license: string | null;
   readonly bytes: number;
@@ -79,7 +77,6 @@ export const inspectGguf = (path: string): Promise<WeightFacts> =>
       parameters,
       contextLength: metadataNumber(metadata, `${architecture}.context_length`) ?? null,
       format,
-      requantiseTo: requantiseTo(format),
       name: metadataString(metadata, 'general.name') ?? null,
       license: metadataString(metadata, 'general.license') ?? null,
       bytes: source.size,
@@ -106,7 +103,6 @@ const inspectFolder = (path: string): Promise<WeightFacts> =>
       parameters,
       contextLength: config.max_position_embeddings,
       format: most?.[0] ?? 'F32',
-      requantiseTo: null,
       name: null,
       license: null,
       bytes,

@@ -151,8 +151,9 @@ function changeRoutes(app: RouteHost, models: ModelsService, imports: ImportServ
       schema: { body: pullModelSchema, response: { 202: operationSchema } },
     },
     async (request, reply) => {
-      const { ref, accept_license: acceptLicense } = request.body;
-      return reply.status(202).send(await imports.pull(contextOf(request), { ref, acceptLicense }));
+      const { ref, accept_license: acceptLicense, serving_form: servingForm } = request.body;
+      const wanted = { ref, acceptLicense, servingForm };
+      return reply.status(202).send(await imports.pull(contextOf(request), wanted));
     },
   );
   app.post(
@@ -161,8 +162,11 @@ function changeRoutes(app: RouteHost, models: ModelsService, imports: ImportServ
       config: { scope: 'admin' },
       schema: { body: importModelSchema, response: { 202: operationSchema } },
     },
-    async (request, reply) =>
-      reply.status(202).send(await imports.import(contextOf(request), request.body)),
+    async (request, reply) => {
+      const { serving_form: servingForm, ...wanted } = request.body;
+      const operation = await imports.import(contextOf(request), { ...wanted, servingForm });
+      return reply.status(202).send(operation);
+    },
   );
 }
 

@@ -278,7 +278,7 @@ describe('an import', () => {
     expect((await importPath(good, { id: 'a/b' })).json.error.param).toBe('id');
   });
 
-  test('of a Hugging Face folder can be trained on, and says that it cannot be served', async () => {
+  test('of a Hugging Face folder makes a GGUF of it, which is served', async () => {
     const folder = join(server.home, 'folder');
     await mkdir(folder);
     for (const [path, bytes] of Object.entries(tinyFolder()))
@@ -286,27 +286,27 @@ describe('an import', () => {
     const operation = await server.operation(await importPath(folder));
     expect(operation).toMatchObject({
       status: 'succeeded',
-      result: { model: 'folder', servable: false, note: expect.stringContaining('GGUF') },
+      result: { model: 'folder', servable: true, note: null, serving_format: 'Q8_0' },
     });
     expect((await detail('folder')).json).toMatchObject({
       format: 'BF16',
-      serving_format: 'none',
-      servable: false,
-      note: expect.stringContaining('corral models import'),
-      deployed: false,
+      serving_format: 'Q8_0',
+      deployed: true,
     });
-    const { json: file } = await server.upload('{"messages": []}\n');
-    const job = await server.call('POST', '/v1/fine_tuning/jobs', {
-      body: { model: 'folder', training_file: file.id },
-    });
-    expect(job.json.error).toMatchObject({ code: 'model_unsupported', param: 'model' });
-    expect(job.json.error.message).toContain('GGUF');
     const answer = await server.call('POST', '/v1/chat/completions', {
-      body: { model: 'folder', messages: [{ role: 'user', content: 'x' }] },
+      body: { model: 'folder', messages: [{ role: 'user', content: 'say served' }] },
     });
-    expect([answer.status, answer.json.error.code]).toEqual([400, 'model_unsupported']);
-    const listed = await server.call('GET', '/v1/models');
-    expect(listed.json.data.map(({ id }: { id: string }) => id)).not.toContain('folder');
+    expect(answer.json.choices[0].message.content).toBe('served');
+  });
+
+  test('is served in the form that the operator names', async () => {
+    const path = await write('form.gguf', await tinyGguf({ type: 'F16', salt: name }));
+    const operation = await server.operation(
+      await importPath(path, { id: `${name}-small`, serving_form: 'q4_k_m' }),
+    );
+    expect(operation.result).toMatchObject({ format: 'F16', serving_format: 'Q4_K_M' });
+    const refused = await importPath(path, { id: `${name}-odd`, serving_form: 'q1_0' });
+    expect([refused.status, refused.json.error.param]).toEqual([400, 'serving_form']);
   });
 });
 
