@@ -10,8 +10,8 @@ import type { GgufFile, TensorType } from '@corral/formats';
 const slow: ReadonlySet<string> = new Set(['Q4_1', 'Q5_0', 'Q5_1']);
 
 /**
- * Bits a weight of a whole file, with scales and with the tensors that llama.cpp's mixtures keep larger
- * (measured on Llama 2 7B's shape; its README lists the same).
+ * Bits a weight of a whole file, for the room on disk. The plain forms follow from ggml's blocks; the mixtures
+ * keep some tensors larger, and their figures are those that llama.cpp's README of `quantize` lists, rounded up.
  */
 const bitsPerWeight: Record<ServingForm, number> = {
   f32: 32,
