@@ -81,6 +81,8 @@ export const deploySchema = z.object({
     .string()
     .regex(/^[\w.:-]{1,128}$/)
     .optional(),
+  /** Its base is loaded at the start and stays in memory. For the operator only; left out: as it was. */
+  pinned: z.boolean().optional(),
 });
 export const deploymentSchema = z.object({
   id: z.string(),
@@ -90,6 +92,7 @@ export const deploymentSchema = z.object({
   base: z.string(),
   created_at: z.int(),
   previous_model: z.string().nullable(),
+  pinned: z.boolean().optional(),
 });
 export type Deployment = z.infer<typeof deploymentSchema>;
 

@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import type { SourceSettings } from './download/sources.ts';
 import { createEngineSupervisor } from './engines/engine-supervisor.ts';
 import type { Engines, EngineSupervisorOptions } from './engines/engine-supervisor.ts';
+import { servingSettings } from './engines/serving-settings.ts';
 import { createDeploymentsFeature, deploymentsMigrations } from './features/deployments/index.ts';
 import {
   createDefaultPolicy,
@@ -54,6 +55,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
   const { policy = createDefaultPolicy() } = options;
   const engines = createEngineSupervisor({
     engine: config.engine,
+    ...servingSettings(config.serving),
     onLog: (line) => log.info({ engine: line }, 'engine'),
     ...options.engine,
   });
@@ -61,7 +63,12 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     ...platform,
     onDefect: (error, operation) => log.error({ err: error, operation }, 'An operation failed.'),
   });
-  const deployments = createDeploymentsFeature(platform);
+  const deployments = createDeploymentsFeature({
+    ...platform,
+    engines,
+    pinned: config.serving.pinned,
+    onUnknownPin: (id) => log.warn({ model: id }, 'serving.pinned names no model that is served.'),
+  });
   const models = createModelsFeature({
     ...platform,
     operations: operations.service,

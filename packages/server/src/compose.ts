@@ -91,6 +91,7 @@ export function compose(options: ComposeOptions): Composition {
     home: home.root,
     metrics,
     engines: () => serving.engines.report(),
+    memory: () => serving.engines.memory(),
     jobs: (project) => fineTuning.counts(project),
     evidenceSize: () => evidence.service.size(),
   });

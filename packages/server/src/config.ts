@@ -17,6 +17,14 @@ const endpoint = z.url({ protocol: /^https?$/ }).optional();
 const byVariable = <T extends z.ZodType>(environment: string, schema: T): T =>
   schema.meta({ environment });
 
+/** Bytes, or a string such as "12GiB". */
+const memory = z.union([
+  z.literal('auto'),
+  z.int().positive(),
+  z.string().regex(/^\d+(\.\d+)?\s*(MiB|GiB|MB|GB)$/),
+]);
+const splitNames = (text: string): string[] => text.split(',').filter((name) => name !== '');
+
 const configSchema = z.strictObject({
   home: z
     .string()
@@ -77,6 +85,53 @@ const configSchema = z.strictObject({
       n_seq_max: engine.n_seq_max.describe('Sequences decoded side by side.'),
       n_batch: engine.n_batch.describe('Tokens of one prefill step.'),
       n_threads: engine.n_threads.describe('0: physical cores, minus one when cores are shared.'),
+      prefix_cache_bytes: engine.prefix_cache_bytes.describe(
+        'Keys and values kept for prompts that begin alike, for each base; 0: none.',
+      ),
+      speculation: engine.speculation.describe('Prompt look-up decoding; auto: while it pays.'),
+      adapter_batching: engine.adapter_batching.describe(
+        'How streams of different adapters share a step; auto: what a self-test at start allows.',
+      ),
+    })
+    .prefault({}),
+  serving: z
+    .strictObject({
+      memory_limit: memory
+        .default('auto')
+        .describe(
+          'Memory for all loaded models, bytes or "12GiB"; auto: three quarters of what is free at the start.',
+        ),
+      child_memory_limit: memory
+        .default('auto')
+        .describe('A model whose process takes more is restarted; auto: memory_limit.'),
+      idle_unload_seconds: z
+        .number()
+        .min(0)
+        .max(31_536_000)
+        .default(1800)
+        .describe('A model that nobody asked for this long is unloaded; 0: never.'),
+      wait_seconds: z
+        .number()
+        .min(0)
+        .max(3600)
+        .default(60)
+        .describe('A request waits this long for memory for its model; then it is overloaded.'),
+      pinned: z
+        .union([z.array(z.string().min(1)), z.string().transform(splitNames)])
+        .default([])
+        .describe('Models that are loaded at the start and stay; in the environment with commas.'),
+      max_adapters: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(128)
+        .describe('Adapters a model holds; the longest unused make place for others.'),
+      max_waiting: z
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(64)
+        .describe('Requests that may wait for one model beside those that run.'),
     })
     .prefault({}),
   training: z

@@ -1,11 +1,13 @@
-// All engines of this server: one per base model, made when first asked for, ended together. Also runs
-// the one-shot children that re-encode weights. Which model file belongs to which base is told by callers.
-import { engineOptionsSchema } from '@corral/contracts';
+// All engines of this server: one per base model, made when first asked for, sharing one budget of memory,
+// ended together. Also runs the one-shot children that re-encode weights. Which model file belongs to which base is told by callers.
+import { CorralError, engineOptionsSchema } from '@corral/contracts';
 import type { EngineOptions, ServingForm } from '@corral/contracts';
 import { EngineChild } from './engine-child.ts';
 import { LocalEngine } from './local-engine.ts';
 import type { LocalEngineOptions } from './local-engine.ts';
 import type { Engine, EngineReport } from './engine.ts';
+import { ServingMemory } from './serving-memory.ts';
+import type { MemoryReport, ServingMemoryOptions } from './serving-memory.ts';
 
 /** What an engine is made for. */
 interface EngineBase {
@@ -32,15 +34,21 @@ export interface Engines {
   unload(baseId: string): Promise<void>;
   /** Writes a GGUF in another form in a child of its own. Errors: engine_failed, model_file_invalid. */
   quantise(request: QuantiseRequest): Promise<void>;
+  /** Keeps these bases in memory, and no others that were pinned before; loads what is not in. */
+  pin(bases: readonly EngineBase[]): void;
   /** Those that were ever asked for. */
   report(): Promise<EngineReport[]>;
+  memory(): MemoryReport;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export type EngineSupervisorOptions = Partial<
-  Omit<LocalEngineOptions, 'base' | 'modelPath' | 'engineOptions'>
-> & { readonly engine?: Partial<EngineOptions> };
+  Omit<LocalEngineOptions, 'base' | 'modelPath' | 'engineOptions' | 'memory' | 'limitBytes'>
+> & {
+  readonly engine?: Partial<EngineOptions>;
+  readonly memory?: Partial<ServingMemoryOptions>;
+};
 
 const defaults = {
   maxWaiting: 64,
@@ -53,19 +61,35 @@ const defaults = {
   loadTimeoutMs: 600_000,
   maxCrashes: 5,
   restartMs: 250,
+  // A child grows by at most what a few steps allocate between two looks.
+  measureMs: 1_000,
 } as const;
 
+const memoryDefaults: ServingMemoryOptions = {
+  limitBytes: Number.POSITIVE_INFINITY,
+  waitMs: 60_000,
+  // Long enough for an answer of ordinary length to end by itself.
+  patienceMs: 5_000,
+  lingerMs: 250,
+  idleMs: 0,
+};
+
 export function createEngineSupervisor(options: EngineSupervisorOptions = {}): Engines {
-  const { engine: engineSettings, ...rest } = options;
+  const { engine: engineSettings, memory: memorySettings, ...rest } = options;
+  const memory = new ServingMemory({ ...memoryDefaults, ...memorySettings });
+  const { limit_bytes: limitBytes } = memory.report();
   const settings = {
     ...defaults,
+    maxBytes: limitBytes,
     ...rest,
+    memory,
+    limitBytes,
     workerUrl: rest.workerUrl ?? new URL(import.meta.resolve('@corral/engine/worker')),
   };
   const engines = new Map<string, { modelPath: string; engine: LocalEngine }>();
   const oneShots = new Set<EngineChild>();
 
-  const engine = (base: EngineBase): Engine => {
+  const engine = (base: EngineBase): LocalEngine => {
     const known = engines.get(base.id);
     if (known?.modelPath === base.modelPath) return known.engine;
     void known?.engine.close();
@@ -98,7 +122,18 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     }
   };
 
+  const pin = (bases: readonly EngineBase[]): void => {
+    memory.pin(new Set(bases.map(({ id }) => id)));
+    for (const base of bases) {
+      void engine(base)
+        .warm()
+        .catch((error: unknown) => settings.onLog?.(`engine ${base.id}: ${String(error)}`));
+    }
+  };
+
   const close = async (): Promise<void> => {
+    const params = { model: '', reason: 'the server is stopping' };
+    memory.close(new CorralError('engine_unavailable', { params }));
     for (const child of oneShots) child.kill('the server is stopping');
     await Promise.all([...engines.values()].map((known) => known.engine.close()));
   };
@@ -107,6 +142,8 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     engine,
     unload,
     quantise,
+    pin,
+    memory: () => memory.report(),
     report: () => Promise.all([...engines.values()].map((known) => known.engine.report())),
     close,
     [Symbol.asyncDispose]: close,

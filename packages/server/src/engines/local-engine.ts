@@ -1,6 +1,6 @@
-// The engine of one base model on this machine: starts its child on demand, loads adapters when first
-// asked for, starts it again after a crash, refuses what it has no room for. Which models exist and who
-// may use them is not known here.
+// The engine of one base model on this machine: enters serving memory before its child is used, loads
+// adapters when first asked for, refuses what it has no room for. Which models exist and who may use them is
+// not known here.
 import { setTimeout as delay } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
 import type {
@@ -13,274 +13,272 @@ import type {
   RenderResult,
   ScoreResult,
 } from '@corral/contracts';
-import { AdapterSlots } from './adapter-slots.ts';
-import { EngineChild } from './engine-child.ts';
-import { isServing, nextEngineState } from './engine-states.ts';
-import type { EngineState, EngineStateEvent } from './engine-states.ts';
+import { formatBytes } from '../download/disk-space.ts';
+import type { EngineCall, EngineChild } from './engine-child.ts';
+import { EngineProcess } from './engine-process.ts';
+import type { EngineProcessOptions, Loaded } from './engine-process.ts';
 import type {
   EmbedRequest,
   Engine,
+  EngineAdapter,
   EngineReport,
   GenerateRequest,
   ScoreRequest,
 } from './engine.ts';
+import { readMemoryPlan } from './memory-estimate.ts';
+import type { MemoryPlan } from './memory-estimate.ts';
+import type { MemoryGuest, ServingMemory } from './serving-memory.ts';
 
-export interface LocalEngineOptions {
-  readonly base: string;
-  readonly modelPath: string;
-  readonly engineOptions: Partial<EngineOptions>;
-  readonly workerUrl: URL;
+export interface LocalEngineOptions extends EngineProcessOptions {
+  readonly engineOptions: EngineOptions;
   /** Generations that may wait beside those that run; more are refused as overloaded. */
   readonly maxWaiting: number;
-  /** Adapters that a child holds; the longest unused make place for others. */
-  readonly maxAdapters: number;
-  readonly watchdogMs: number;
-  readonly loadTimeoutMs: number;
-  /** Crashes in a row before giving up until somebody asks again. */
-  readonly maxCrashes: number;
-  /** Pause before the first restart; doubles up to 30 s. */
-  readonly restartMs: number;
-  readonly onLog?: ((line: string) => void) | undefined;
+  readonly memory: ServingMemory;
+  readonly limitBytes: number;
 }
 
-interface Loaded {
-  readonly child: EngineChild;
-  readonly info: EngineModelInfo;
-  readonly adapters: AdapterSlots;
-}
-
-const maxRestartMs = 30_000;
-/** A child that lived this long is healthy: the next crash is the first again. */
-const healthyMs = 60_000;
 const reportTimeoutMs = 1_000;
 
 export class LocalEngine implements Engine {
   readonly base: string;
   readonly #options: LocalEngineOptions;
-  #state: EngineState = 'stopped';
-  /** Shared by all who wait for the engine; null when stopped. */
-  #loaded: Promise<Loaded> | null = null;
-  #child: EngineChild | null = null;
-  #crashes = 0;
+  readonly #process: EngineProcess;
+  readonly #guest: MemoryGuest;
+  #plan: Promise<MemoryPlan> | null = null;
+  /** What the child was found to need; null before it has answered anything. */
+  #learnedBytes: number | null = null;
+  #peakBytes = 0;
+  #hasServed = false;
+  /** Of the last child that was loaded: another of the same file has the same. */
+  #info: EngineModelInfo | null = null;
   #outstanding = 0;
-  readonly #closing = new AbortController();
+  #closed = false;
 
   constructor(options: LocalEngineOptions) {
     this.base = options.base;
     this.#options = options;
+    this.#guest = {
+      base: options.base,
+      leave: () => {
+        this.#peakBytes = 0;
+        return this.#process.stop('it was unloaded');
+      },
+    };
+    this.#process = new EngineProcess(options, {
+      onMemory: (bytes) => void this.#charge(bytes),
+      onGivenUp: () => options.memory.giveUp(this.#guest),
+    });
   }
 
   async info(): Promise<EngineModelInfo> {
-    return (await this.#ready()).info;
+    this.#refuseClosed();
+    return this.#info ?? this.#use(({ info }) => Promise.resolve(info));
+  }
+
+  /** Loads the model if it is not. */
+  warm(): Promise<void> {
+    return this.#use(() => Promise.resolve());
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
-    const room = (this.#options.engineOptions.n_seq_max ?? 1) + this.#options.maxWaiting;
+    const room = this.#options.engineOptions.n_seq_max + this.#options.maxWaiting;
     if (this.#outstanding >= room) {
       const reason = `${this.#outstanding} requests run or wait for "${this.base}"`;
       throw new CorralError('overloaded', { params: { reason } });
     }
     this.#outstanding++;
-    let release: (() => void) | undefined;
+    const leaving: (() => void)[] = [() => this.#outstanding--];
     try {
-      const loaded = await this.#ready();
-      if (request.adapter) release = await loaded.adapters.take(request.adapter);
+      const { loaded, leave } = await this.#enter(signal);
+      leaving.push(leave);
+      if (request.adapter) leaving.push(await loaded.adapters.take(request.adapter));
       if (signal?.aborted) return;
-      yield* loaded.child.generate(
-        {
-          type: 'generate',
-          tenant: request.tenant,
-          adapter_id: request.adapter?.id ?? null,
-          prompt: request.prompt,
-          sampling: request.sampling ?? {},
-          max_tokens: request.maxTokens,
-          stop: [...(request.stop ?? [])],
-          top_logprobs: request.topLogprobs ?? null,
-          ignore_eos: request.ignoreEos ?? false,
-          response_format: request.responseFormat ?? null,
-          echo: request.echo ?? false,
-          deadline_ms: request.deadlineMs ?? null,
-          cache_prompt: request.cachePrompt ?? true,
-        },
-        signal,
-      );
+      yield* loaded.child.generate(toCall(request), signal);
+    } catch (error) {
+      if (!signal?.aborted) throw error;
     } finally {
-      release?.();
-      this.#outstanding--;
+      for (const leave of leaving.toReversed()) leave();
     }
   }
 
-  async score(request: ScoreRequest): Promise<ScoreResult> {
-    const { child, adapters } = await this.#ready();
-    const release = request.adapter ? await adapters.take(request.adapter) : undefined;
-    try {
-      const result = await child.request({
-        type: 'score',
-        adapter_id: request.adapter?.id ?? null,
-        prompt: request.prompt,
-        forced_tokens: [...request.forcedTokens],
-        top_logprobs: request.topLogprobs,
-        wanted: request.wanted.map((tokens) => [...tokens]),
-      });
-      return result as ScoreResult;
-    } finally {
-      release?.();
-    }
+  score(request: ScoreRequest): Promise<ScoreResult> {
+    const call: EngineCall = {
+      type: 'score',
+      adapter_id: request.adapter?.id ?? null,
+      prompt: request.prompt,
+      forced_tokens: [...request.forcedTokens],
+      top_logprobs: request.topLogprobs,
+      wanted: request.wanted.map((tokens) => [...tokens]),
+    };
+    return this.#use(async ({ child }) => (await child.request(call)) as ScoreResult, request);
   }
 
-  async embed(request: EmbedRequest): Promise<EmbedResult> {
-    const { child, adapters } = await this.#ready();
-    const release = request.adapter ? await adapters.take(request.adapter) : undefined;
-    try {
-      const result = await child.request({
-        type: 'embed',
-        tenant: request.tenant,
-        adapter_id: request.adapter?.id ?? null,
-        prompts: [...request.prompts],
-        pooling: request.pooling ?? 'model',
-        normalize: request.normalize ?? true,
-      });
-      return result as EmbedResult;
-    } finally {
-      release?.();
-    }
+  embed(request: EmbedRequest): Promise<EmbedResult> {
+    const call: EngineCall = {
+      type: 'embed',
+      tenant: request.tenant,
+      adapter_id: request.adapter?.id ?? null,
+      prompts: [...request.prompts],
+      pooling: request.pooling ?? 'model',
+      normalize: request.normalize ?? true,
+    };
+    return this.#use(async ({ child }) => (await child.request(call)) as EmbedResult, request);
   }
 
-  async render(prompt: Prompt): Promise<RenderResult> {
-    const { child } = await this.#ready();
-    return (await child.request({ type: 'render', prompt })) as RenderResult;
+  render(prompt: Prompt): Promise<RenderResult> {
+    const call = { type: 'render', prompt } as const;
+    return this.#use(async ({ child }) => (await child.request(call)) as RenderResult);
   }
 
   async report(): Promise<EngineReport> {
+    const { memory, maxAdapters } = this.#options;
+    const { reserved_bytes, leaving, waiting } = memory.place(this.#guest);
+    const { state } = this.#process;
     const rest: EngineReport = {
       base: this.base,
-      state: this.#state,
-      pid: this.#child?.pid ?? null,
+      kind: 'local',
+      state: leaving ? 'unloading' : state === 'stopped' && waiting > 0 ? 'waiting' : state,
+      pid: this.#process.pid,
       active: 0,
       queued: this.#outstanding,
       adapters: 0,
       memory_bytes: 0,
+      pinned: memory.isPinned(this.base),
+      reserved_bytes,
+      max_adapters: maxAdapters,
     };
-    if (!isServing(this.#state) || !this.#child) return rest;
-    const answer = this.#child.request({ type: 'status' }).catch(() => null);
-    const status = await Promise.race([
-      answer as Promise<EngineStatus | null>,
-      delay(reportTimeoutMs, null, { ref: false }),
-    ]);
-    if (status === null) return rest;
-    const { active, queued, adapters, memory_bytes } = status;
-    return { ...rest, active, queued, adapters: adapters.length, memory_bytes };
+    const { serving } = this.#process;
+    if (serving) return { ...rest, ...(await statusOf(serving)) };
+    const memory_bytes = (await this.#process.residentBytes()) ?? 0;
+    if (state !== 'starting') return { ...rest, memory_bytes };
+    const done_bytes = Math.min(memory_bytes, reserved_bytes);
+    return { ...rest, memory_bytes, loading: { done_bytes, total_bytes: reserved_bytes } };
   }
 
   async close(): Promise<void> {
-    if (!this.#closing.signal.aborted) {
-      this.#closing.abort();
-      this.#move('stopped');
-    }
-    await this.#child?.close();
+    this.#closed = true;
+    const ended = this.#process.close();
+    await this.#options.memory.remove(this.#guest, this.#stopping());
+    await ended;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #move(event: EngineStateEvent): void {
-    this.#state = nextEngineState(this.#state, event);
-  }
-
-  #ready(): Promise<Loaded> {
-    if (this.#closing.signal.aborted) {
-      throw new CorralError('closed', { params: { what: `engine ${this.base}` } });
-    }
-    if (this.#loaded === null) {
-      this.#move('started');
-      this.#loaded = this.#launchUntilLoaded(0);
-    }
-    return this.#loaded;
-  }
-
-  /** Tries until the model is loaded, the model is refused, or too many children have died. */
-  async #launchUntilLoaded(firstPauseMs: number): Promise<Loaded> {
+  /** Runs `work` on the loaded child, with the adapter if there is one. */
+  async #use<T>(
+    work: (loaded: Loaded) => Promise<T>,
+    { adapter }: { adapter: EngineAdapter | null } = { adapter: null },
+  ): Promise<T> {
+    const { loaded, leave } = await this.#enter();
     try {
-      for (let pauseMs = firstPauseMs; ; pauseMs = this.#restartPause()) {
-        if (pauseMs > 0) await delay(pauseMs, undefined, { signal: this.#closing.signal });
-        const outcome = await this.#launch();
-        if ('child' in outcome) {
-          this.#move('loaded');
-          this.#watch(outcome);
-          return outcome;
-        }
-        this.#crashes++;
-        this.#closing.signal.throwIfAborted();
-        if (!outcome.crashed || this.#crashes >= this.#options.maxCrashes) throw outcome.error;
-        this.#move('crashed');
+      const release = adapter ? await loaded.adapters.take(adapter) : undefined;
+      try {
+        return await work(loaded);
+      } finally {
+        release?.();
       }
+    } finally {
+      leave();
+    }
+  }
+
+  /** A place in memory with the loaded child in it, until `leave` is called. */
+  async #enter(signal?: AbortSignal): Promise<{ loaded: Loaded; leave: () => void }> {
+    this.#refuseClosed();
+    const plan = await this.#planned();
+    if (this.#closed) throw this.#stopping();
+    const bytes = this.#learnedBytes ?? plan.bytes;
+    const leave = await this.#options.memory.enter(this.#guest, bytes, signal);
+    try {
+      const loaded = await this.#process.ready(plan.options);
+      this.#info = loaded.info;
+      return {
+        loaded,
+        leave: () => {
+          this.#hasServed = true;
+          leave();
+        },
+      };
     } catch (error) {
-      this.#loaded = null;
-      this.#crashes = 0;
-      if (this.#closing.signal.aborted) throw this.#unavailable('the server is stopping');
-      this.#move('gave_up');
+      leave();
       throw error;
     }
   }
 
-  async #launch(): Promise<Loaded | { crashed: boolean; error: unknown }> {
-    const { modelPath, engineOptions, loadTimeoutMs, watchdogMs, maxAdapters } = this.#options;
-    const child = new EngineChild(this.#options);
-    this.#child = child;
-    const timer = setTimeout(
-      () => child.kill(`the model was not loaded within ${loadTimeoutMs / 1000} s`),
-      loadTimeoutMs,
-    );
-    try {
-      const call = { type: 'load', model_path: modelPath, options: engineOptions } as const;
-      const info = await child.load(call);
-      child.watch(watchdogMs);
-      return { child, info, adapters: slotsOf(child, maxAdapters) };
-    } catch (error) {
-      // An engine_failed that the child itself sent leaves it alive; a dead one has already exited.
-      const died = await Promise.race([child.exited.then(() => true), delay(50, false)]);
-      await child.close();
-      return { crashed: died, error };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** After a crash the next child starts by itself, so that the next caller finds it warm. */
-  #watch({ child }: Loaded): void {
-    const since = performance.now();
-    void child.exited.then((reason) => {
-      if (this.#closing.signal.aborted) return;
-      this.#options.onLog?.(`engine ${this.base}: ${reason}`);
-      if (performance.now() - since > healthyMs) this.#crashes = 0;
-      this.#crashes++;
-      this.#move('crashed');
-      if (this.#crashes >= this.#options.maxCrashes) {
-        this.#crashes = 0;
-        this.#loaded = null;
-        this.#move('gave_up');
-        return;
-      }
-      this.#loaded = this.#launchUntilLoaded(this.#restartPause());
-      this.#loaded.catch(() => undefined); // Whoever asks next hears of it.
+  #planned(): Promise<MemoryPlan> {
+    const { modelPath, engineOptions, limitBytes, onLog } = this.#options;
+    this.#plan ??= readMemoryPlan(modelPath, engineOptions, limitBytes).then((plan) => {
+      const { n_seq_max: sequences } = plan.options;
+      if (sequences < engineOptions.n_seq_max)
+        onLog?.(
+          `engine ${this.base}: ${sequences} instead of ${engineOptions.n_seq_max} sequences fit into ${formatBytes(limitBytes)}`,
+        );
+      return plan;
     });
+    return this.#plan;
   }
 
-  #restartPause(): number {
-    return Math.min(this.#options.restartMs * 2 ** (this.#crashes - 1), maxRestartMs);
+  /**
+   * Corrects what memory is charged. Before a request ran through it, a child has not yet touched all of
+   * its weights; afterwards it is taken at its peak, with room for what its prefix cache may still take.
+   */
+  async #charge(bytes: number): Promise<void> {
+    const plan = await this.#planned();
+    this.#peakBytes = Math.max(this.#peakBytes, bytes);
+    const peak = this.#peakBytes;
+    const settled = Math.min(plan.bytes, peak + plan.growing);
+    const charged = Math.max(peak, this.#hasServed ? settled : plan.bytes);
+    if (this.#hasServed) this.#learnedBytes = charged;
+    this.#options.memory.resize(this.#guest, charged);
   }
 
-  #unavailable(reason: string): CorralError {
-    return new CorralError('engine_unavailable', { params: { model: this.base, reason } });
+  #stopping(): CorralError {
+    const params = { model: this.base, reason: 'the server is stopping or the model was removed' };
+    return new CorralError('engine_unavailable', { params });
+  }
+
+  #refuseClosed(): void {
+    if (!this.#closed) return;
+    throw new CorralError('closed', { params: { what: `engine ${this.base}` } });
   }
 }
 
-const slotsOf = (child: EngineChild, limit: number): AdapterSlots =>
-  new AdapterSlots(
-    {
-      load: ({ id, path }) => child.request({ type: 'load_adapter', adapter_id: id, path }),
-      unload: (id) => child.request({ type: 'unload_adapter', adapter_id: id }),
-    },
-    limit,
-  );
+const toCall = (request: GenerateRequest) => ({
+  type: 'generate' as const,
+  tenant: request.tenant,
+  adapter_id: request.adapter?.id ?? null,
+  prompt: request.prompt,
+  sampling: request.sampling ?? {},
+  max_tokens: request.maxTokens,
+  stop: [...(request.stop ?? [])],
+  top_logprobs: request.topLogprobs ?? null,
+  ignore_eos: request.ignoreEos ?? false,
+  response_format: request.responseFormat ?? null,
+  echo: request.echo ?? false,
+  deadline_ms: request.deadlineMs ?? null,
+  cache_prompt: request.cachePrompt ?? true,
+});
+
+/** What the child says of itself; nothing when it is too busy to answer in time. */
+async function statusOf(child: EngineChild): Promise<Partial<EngineReport>> {
+  const answer = child.request({ type: 'status' }).catch(() => null);
+  const status = await Promise.race([
+    answer as Promise<EngineStatus | null>,
+    delay(reportTimeoutMs, null, { ref: false }),
+  ]);
+  if (status === null) return {};
+  const { active, queued, adapters, memory_bytes } = status;
+  const { adapter_batching, prefix_cache, speculation } = status;
+  return {
+    active,
+    queued,
+    memory_bytes,
+    adapters: adapters.length,
+    loaded_adapters: adapters.map((adapter) => ({ ...adapter })),
+    ...(adapter_batching && { adapter_batching }),
+    ...(prefix_cache && { prefix_cache }),
+    ...(speculation && { speculation }),
+  };
+}

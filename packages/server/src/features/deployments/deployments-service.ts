@@ -6,7 +6,7 @@ import { auditFrom } from '../../audit/audit-log.ts';
 import type { AuditInput, AuditLog } from '../../audit/audit-log.ts';
 import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { RequestContext } from '../../http/request-context.ts';
-import { modelsStore } from '../models/index.ts';
+import { modelsStore, requireOperator } from '../models/index.ts';
 import type { AdapterDeployment, ModelRow } from '../models/index.ts';
 import { deploymentsStore } from './deployments-store.ts';
 import type { DeploymentRow } from './deployments-store.ts';
@@ -24,10 +24,10 @@ export interface ServedModel {
 
 export interface DeploymentsService extends AdapterDeployment {
   list(project: string): Promise<{ row: DeploymentRow; base: string }[]>;
-  /** Throws model_not_found, parity_failed, conflict. */
+  /** Throws model_not_found, parity_failed, conflict; permission_denied for pins by others than the operator. */
   deploy(
     context: RequestContext,
-    input: { model: string; alias?: string | undefined },
+    input: { model: string; alias?: string | undefined; pinned?: boolean | undefined },
   ): Promise<{ row: DeploymentRow; base: string }>;
   /** Back to the model before; a second call goes forward again. */
   rollback(context: RequestContext, name: string): Promise<{ row: DeploymentRow; base: string }>;
@@ -86,19 +86,29 @@ function record(
 async function point(
   deps: Dependencies,
   tx: Tx,
-  target: { project: string; name: string; model: string; verb: string; from: From },
+  target: {
+    project: string;
+    name: string;
+    model: string;
+    verb: string;
+    from: From;
+    pinned?: boolean | undefined;
+  },
 ): Promise<DeploymentRow> {
   const { now = () => new Date() } = deps;
   const { project, name, model, verb, from } = target;
   const known = await deploymentsStore.lock(tx, project, name);
-  if (known?.model === model) return known;
+  const { pinned = known?.pinned ?? false } = target;
+  if (known?.model === model && known.pinned === pinned) return known;
   const at = now();
+  const isTurned = known !== undefined && known.model !== model;
   const row: DeploymentRow = {
     id: known?.id ?? newId('deployment'),
     project,
     name,
     model,
-    previous_model: known?.model ?? null,
+    previous_model: isTurned ? known.model : (known?.previous_model ?? null),
+    pinned,
     created_at: known?.created_at ?? at,
     updated_at: at,
   };
@@ -114,8 +124,10 @@ const baseOf = (model: ModelRow): string => model.base ?? model.id;
 function changes(deps: Dependencies): Pick<DeploymentsService, 'deploy' | 'rollback' | 'remove'> {
   const { db } = deps;
   return {
-    deploy: (context, { model: id, alias }) =>
+    deploy: (context, { model: id, alias, pinned }) =>
       db.transaction().execute(async (tx) => {
+        // The memory is the whole machine's.
+        if (pinned !== undefined) requireOperator(context);
         const project = context.projectId;
         const model = await findModel(tx, project, id);
         const name = alias ?? id;
@@ -126,7 +138,7 @@ function changes(deps: Dependencies): Pick<DeploymentsService, 'deploy' | 'rollb
           throw new CorralError('conflict', { params: { reason } });
         }
         const from = auditFrom(context);
-        const target = { project, name, model: id, verb: 'created', from };
+        const target = { project, name, model: id, verb: 'created', from, pinned };
         return { row: await point(deps, tx, target), base: baseOf(model) };
       }),
 

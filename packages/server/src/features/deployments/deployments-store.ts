@@ -46,9 +46,19 @@ export const deploymentsStore = {
   async point(
     tx: Tx,
     id: string,
-    to: Pick<DeploymentRow, 'model' | 'previous_model' | 'updated_at'>,
+    to: Pick<DeploymentRow, 'model' | 'previous_model' | 'pinned' | 'updated_at'>,
   ): Promise<void> {
     await tx.updateTable('deployments').set(to).where('id', '=', id).execute();
+  },
+
+  /** Models of pinned deployments, in any project. */
+  pinnedModels: async (executor: Executor): Promise<string[]> => {
+    const rows = await executor
+      .selectFrom('deployments')
+      .select('model')
+      .where('pinned', '=', true)
+      .execute();
+    return rows.map(({ model }) => model);
   },
 
   async remove(tx: Tx, id: string): Promise<void> {

@@ -9,6 +9,8 @@ export interface DeploymentsTable {
   name: string;
   model: string;
   previous_model: string | null;
+  /** Its base stays in memory. */
+  pinned: boolean;
   created_at: Timestamp;
   updated_at: Timestamp;
 }
@@ -33,6 +35,11 @@ export const deploymentsMigrations: FeatureMigrations = {
         unique (project, name)
       )`.execute(db);
       await sql`create index deployments_model on deployments (model)`.execute(db);
+    },
+  },
+  '0521_deployments_pinned': {
+    async up(db) {
+      await sql`alter table deployments add column pinned boolean not null default false`.execute(db);
     },
   },
 };

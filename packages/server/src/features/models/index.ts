@@ -18,6 +18,7 @@ import { createWeightStore } from './weight-store.ts';
 
 export type { ModelsPort, ParityPort, TrainableBase, TrainedAdapter } from './models-port.ts';
 export type { AdapterDeployment, ModelsService } from './models-service.ts';
+export { requireOperator } from './models-service.ts';
 export { modelsStore } from './models-store.ts';
 export type { ModelRow } from './models-store.ts';
 export { modelsMigrations } from './models-tables.ts';

@@ -97,6 +97,26 @@ export const modelsStore = {
     return rows.map(({ name }) => name);
   },
 
+  /** By the id of each of `models`: the base that serves it, and its file. Others are left out. */
+  async servedBases(
+    executor: Executor,
+    models: readonly string[],
+  ): Promise<ReadonlyMap<string, { id: string; modelPath: string }>> {
+    if (models.length === 0) return new Map();
+    const rows = await executor
+      .selectFrom('models')
+      .leftJoin('models as bases', 'bases.id', 'models.base')
+      .select(['models.id', 'models.base', 'models.serving_path', 'bases.serving_path as file'])
+      .where('models.id', 'in', models)
+      .execute();
+    return new Map(
+      rows.flatMap(({ id, base, serving_path, file }) => {
+        const modelPath = base === null ? serving_path : file;
+        return modelPath === null ? [] : [[id, { id: base ?? id, modelPath }] as const];
+      }),
+    );
+  },
+
   /** Names that answer to requests beside the base models' own. */
   servedNames: (executor: Executor, project: string): Promise<ServedName[]> =>
     executor

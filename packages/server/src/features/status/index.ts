@@ -13,6 +13,7 @@ export interface StatusDependencies {
   readonly home: string;
   readonly metrics: Metrics;
   readonly engines: () => ServerStatus['engines'] | Promise<ServerStatus['engines']>;
+  readonly memory: () => NonNullable<ServerStatus['serving']>;
   /** Of one project, or (null) of all. */
   readonly jobs: (project: string | null) => Promise<ServerStatus['jobs']>;
   readonly evidenceSize: () => Promise<number>;
@@ -82,10 +83,22 @@ const healthRoutes =
     });
   };
 
-function registerGauges({ metrics, jobs }: StatusDependencies, uptime: () => number): void {
+function registerGauges(
+  { metrics, jobs, memory }: StatusDependencies,
+  uptime: () => number,
+): void {
   metrics.gauge('corral_uptime_seconds', 'Since this process began to start.', uptime);
   metrics.gauge('corral_resident_memory_bytes', 'Of the server process.', () =>
     process.memoryUsage.rss(),
+  );
+  metrics.gauge('corral_serving_memory_reserved_bytes', 'What loaded models take.', () =>
+    memory().reserved_bytes,
+  );
+  metrics.gauge('corral_serving_memory_limit_bytes', 'What they may take.', () =>
+    memory().limit_bytes,
+  );
+  metrics.gauge('corral_serving_waiting', 'Requests whose model has no place in memory yet.', () =>
+    memory().waiting,
   );
   metrics.gauge('corral_jobs_running', 'Fine-tuning runs.', async () => (await jobs(null)).running);
   metrics.gauge('corral_jobs_queued', 'Fine-tuning runs.', async () => (await jobs(null)).queued);
@@ -98,7 +111,7 @@ function unreachable(cause: unknown): never {
 
 /** The machine, and what other projects do on it, are the operator's to know. */
 async function machineFor(
-  { database, home, engines, jobs, evidenceSize }: StatusDependencies,
+  { database, home, engines, memory, jobs, evidenceSize }: StatusDependencies,
   { operator, projectId }: RequestContext,
 ): Promise<Omit<ServerStatus, 'version' | 'ready' | 'uptime_seconds'>> {
   const { kind, version: release } = database;
@@ -116,6 +129,7 @@ async function machineFor(
     home,
     database: { kind, version: release },
     engines: await engines(),
+    serving: memory(),
     jobs: await jobs(null),
     evidence: { size: await evidenceSize() },
   };
