@@ -3,7 +3,8 @@
 // nor sampling (sequence-task.ts), nor how adapters are mixed (adapter-switching.ts).
 import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
-import { createAdapterSwitching, type DecodeStrategy } from './adapter-switching.ts';
+import { createAdapterSwitching } from './adapter-switching.ts';
+import type { DecodeStrategy } from './decode-strategy.ts';
 import type { SequenceTask, Slot } from './sequence-task.ts';
 import { createStepBudget, type StepBudget } from './step-budget.ts';
 import { planStep } from './step-plan.ts';
@@ -25,9 +26,9 @@ export class Scheduler {
   readonly #free: number[];
   #steps = 0;
 
-  constructor(context: NativeContext) {
+  constructor(context: NativeContext, strategy: DecodeStrategy = createAdapterSwitching(context)) {
     this.#context = context;
-    this.#strategy = createAdapterSwitching(context);
+    this.#strategy = strategy;
     this.#budget = createStepBudget(context.batch.capacity);
     this.#free = Array.from({ length: context.sequences }, (_, i) => context.sequences - 1 - i);
   }
