@@ -1,6 +1,6 @@
 // The library: events as an async iterator, pause by signal and by leaving the loop, full training from
 // scratch with files that can be read back.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunConfigInput, RunEvent } from '@corral/contracts';
@@ -66,15 +66,38 @@ describe('training as a library', () => {
   });
 
   test('throws what stops it', async () => {
-    const config = configOf({ method: 'dpo' });
+    const config = configOf({ data: { train: 'rows.jsonl', format: 'preference' } });
     const events: RunEvent[] = [];
     const run = async (): Promise<void> => {
-      for await (const event of train(config, { output: join(folder, 'dpo'), folder })) {
+      for await (const event of train(config, { output: join(folder, 'none'), folder })) {
         events.push(event);
       }
     };
     await expect(run()).rejects.toMatchObject({ code: 'unsupported_parameter' });
     expect(events).toMatchObject([{ type: 'failed' }]);
+  });
+
+  test('prefers the better of two answers', async () => {
+    const config = configOf({
+      method: 'dpo',
+      dpo: { beta: 0.5 },
+      train: { epochs: 8, batch_size: 6, learning_rate: 0.003 },
+      data: { train: 'pairs.jsonl', validation: 0.2, context_length: 64 },
+    });
+    const outputs = ['dpo', 'dpo again'].map((name) => join(folder, name));
+    for (const output of outputs) {
+      const events: RunEvent[] = [];
+      for await (const event of train(config, { output, folder })) events.push(event);
+      const [first, ...steps] = stepsOf(events);
+      expect(first?.loss).toBeCloseTo(Math.LN2, 5);
+      expect(steps.at(-1)?.loss).toBeLessThan(0.55);
+      expect(steps.at(-1)?.reward_accuracy).toBeGreaterThan(0.9);
+      expect(events.at(-1)?.type).toBe('finished');
+    }
+    const [one, other] = outputs.map((output) =>
+      readFileSync(join(output, 'adapter_model.safetensors')),
+    );
+    expect(one && other?.equals(one)).toBe(true);
   });
 
   test('from scratch leaves a model that is read back, in every form', async () => {

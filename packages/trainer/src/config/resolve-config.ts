@@ -76,10 +76,10 @@ const unsupported = (param: string, reason: string): CorralError =>
 
 /** What this version cannot do is said before any file is read. Throws `unsupported_parameter`. */
 function refuseUnsupported({ method, data, lora, runtime }: RunConfig): void {
-  if (method === 'qlora' || method === 'dpo') {
-    throw unsupported(`method: ${method}`, 'this version trains with lora, full and pretrain');
+  if (method === 'qlora') {
+    throw unsupported(`method: ${method}`, 'this version trains with lora, full, pretrain and dpo');
   }
-  if (data.format === 'preference') {
+  if (data.format === 'preference' && method !== 'dpo') {
     throw unsupported('data.format: preference', 'preference pairs need method dpo');
   }
   if (lora.init !== undefined) {

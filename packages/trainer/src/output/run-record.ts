@@ -5,6 +5,7 @@ import { arch, cpus, platform } from 'node:os';
 import { basename, join } from 'node:path';
 import type { DataReport, RunEvent } from '@corral/contracts';
 import packageJson from '../../package.json' with { type: 'json' };
+import { methodTraits } from '../config/methods.ts';
 import type { ResolvedRunConfig } from '../config/resolve-config.ts';
 import { hashFile } from '../data/line-reader.ts';
 import { writeFileAtomic, writeJsonAtomic } from './atomic-file.ts';
@@ -60,9 +61,11 @@ const format = (value: number | null, digits = 4): string =>
 function modelCard(record: Pick<RunRecord, 'config' | 'data' | 'figures' | 'identity'>): string {
   const { config, data, figures, identity } = record;
   const { train, lora } = config;
+  const { trainsAdapter } = methodTraits[config.method];
   const settings = [
     ['method', config.method],
-    ...(config.method === 'lora' ? [['LoRA', `rank ${lora.rank}, alpha ${lora.alpha}`]] : []),
+    ...(trainsAdapter ? [['LoRA', `rank ${lora.rank}, alpha ${lora.alpha}`]] : []),
+    ...(config.method === 'dpo' ? [['beta', String(config.dpo.beta)]] : []),
     ['epochs', String(train.epochs)],
     ['examples a step', String(train.batch_size * train.gradient_accumulation)],
     ['learning rate', `${train.learning_rate} (${train.schedule})`],

@@ -14,7 +14,8 @@ import { adapterTensors, layerTensors } from '../models/llama.ts';
 import { chosenTargets } from '../models/model-tensors.ts';
 import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
-import { layoutOf, stepPlanOf } from './session.ts';
+import { methodTraits } from '../config/methods.ts';
+import { itemCount, layoutOf, stepPlanOf } from './session.ts';
 import { type Layout, layOut } from './train-step.ts';
 
 const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
@@ -34,7 +35,7 @@ function sizesOf(config: ModelConfig, { method, lora }: Run['config']): Sizes {
   const layer = layerTensors(config).reduce((sum, { shape }) => sum + product(shape), 0);
   const adapters = adapterTensors(config, lora.rank, chosenTargets(lora));
   const adapter = adapters.reduce((sum, { shape }) => sum + product(shape), 0);
-  const trainable = method === 'lora' ? adapter * config.num_hidden_layers : base;
+  const trainable = methodTraits[method].trainsAdapter ? adapter * config.num_hidden_layers : base;
   return { base, trainable, layer };
 }
 
@@ -47,13 +48,15 @@ interface Memory {
 
 function keptValues({ shape: config, config: run, recompute }: Memory, batch: Shape): number {
   const shape = { ...batch, lookback: batch.steps };
-  const adapters =
-    run.method === 'lora' ? adapterTensors(config, run.lora.rank, chosenTargets(run.lora)) : [];
+  const { trainsAdapter } = methodTraits[run.method];
+  const adapters = trainsAdapter
+    ? adapterTensors(config, run.lora.rank, chosenTargets(run.lora))
+    : [];
   const tensors = [...layerTensors(config), ...adapters];
   const { saved } = buildLayerGraphs({
     config,
     tensors,
-    trainable: new Set((run.method === 'lora' ? adapters : tensors).map(({ slot }) => slot)),
+    trainable: new Set((trainsAdapter ? adapters : tensors).map(({ slot }) => slot)),
     loraScale: 1,
     dropout: run.lora.dropout > 0,
     recompute,
@@ -88,7 +91,7 @@ const positionsAtOnce = 512;
 
 function workOf(run: Run, data: RunData): Work {
   const layout: Layout = layoutOf(run);
-  const plan = stepPlanOf(run, data.train.count);
+  const plan = stepPlanOf(run, data.train);
   const steps = Math.min(plan.totalSteps, sampledSteps);
   const sums = { positions: 0, scored: 0, tokens: 0 };
   // The golden transcripts' prompts come one by one.
@@ -110,8 +113,9 @@ function workOf(run: Run, data: RunData): Work {
   const trained = { ...sums };
   Object.assign(sums, { positions: 0, scored: 0, tokens: 0 });
   const { batch_size: size } = run.config.train;
-  for (let first = 0; first < data.validation.count; first += size) {
-    const count = Math.min(size, data.validation.count - first);
+  const heldOut = itemCount(run, data.validation);
+  for (let first = 0; first < heldOut; first += size) {
+    const count = Math.min(size, heldOut - first);
     add(
       data.validation,
       Array.from({ length: count }, (_, index) => first + index),
@@ -144,7 +148,7 @@ function peakBytes(memory: Memory, { base, trainable }: Sizes, work: Work): numb
   const activations = Math.max(...kept) * layers + positions * config.hidden_size * (layers + 1);
   const head = headArrays * headRows * config.vocab_size;
   // Value, gradient and two moments of what is trained; the value alone of what is frozen.
-  const weights = run.method === 'lora' ? base + 4 * trainable : 4 * base;
+  const weights = methodTraits[run.method].trainsAdapter ? base + 4 * trainable : 4 * base;
   return processBytes + 4 * (weights + activations + arenas + head);
 }
 

@@ -1,6 +1,7 @@
 // The last acts that methods share: golden transcripts, the run's figures, its record. After this the
 // output folder is whole.
 import { join } from 'node:path';
+import { methodTraits } from '../config/methods.ts';
 import type { CausalLm } from '../models/causal-lm.ts';
 import { writeJsonAtomic } from '../output/atomic-file.ts';
 import { readEvents } from '../output/event-log.ts';
@@ -30,7 +31,7 @@ export async function finishRun(
 ): Promise<void> {
   const { step, tokens, trainSeconds, lossBefore, lossAfter } = session.state;
   const tokensPerSecond = tokens / Math.max(trainSeconds, 1e-9);
-  const frozenBase = run.config.method === 'lora';
+  const frozenBase = methodTraits[run.config.method].trainsAdapter;
   const figures: RunFigures = {
     step,
     loss_before: lossBefore,

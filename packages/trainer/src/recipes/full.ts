@@ -41,6 +41,7 @@ export async function trainFull(run: Run): Promise<void> {
   await checkDisk(run, model.parameters, 'model');
   const session = await TrainingSession.open(run, { data, model, optimizer });
   const { plan } = session;
+  const layout = layoutOf(run);
 
   // Train
   for (;;) {
@@ -50,9 +51,9 @@ export async function trainFull(run: Run): Promise<void> {
     const began = performance.now();
     const { learningRate } = session;
     const inputs = { store: data.train, microBatches: plan.microBatches(step) };
-    const result = await accumulateGradients(model, inputs, { layout: layoutOf(run), step });
+    const result = await accumulateGradients(model, inputs, { layout, step });
     const gradNorm = clipGradients(model.parameters, max_grad_norm);
-    requireSane({ loss: result.loss, gradNorm }, { ...inputs, model, step });
+    requireSane({ loss: result.loss, gradNorm }, { ...inputs, model, step, layout });
     optimizer.step(learningRate);
     const seconds = (performance.now() - began) / 1000;
     session.record({ result, learningRate, gradNorm, seconds });

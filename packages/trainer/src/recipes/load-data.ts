@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { DataReport } from '@corral/contracts';
 import { checkData, requireUsable } from '../data/check-data.ts';
 import { openEncoder } from '../data/check-command.ts';
+import { methodTraits } from '../config/methods.ts';
 import { ExampleStore } from '../data/data-set.ts';
 import type { Encoder } from '../data/encode.ts';
 import { holdOutHash } from '../data/order.ts';
@@ -43,22 +44,30 @@ async function readInto(
   return report;
 }
 
+interface Split {
+  readonly share: number;
+  readonly seed: number;
+  /** Examples that stay together: a pair goes where its first goes. */
+  readonly examplesPerItem: number;
+}
+
 /**
- * Moves the examples whose hash falls below `share` out of the whole; at least one stays on each side
- * when there are two or more.
+ * Moves the items whose hash falls below `share` out of the whole; at least one stays on each side when
+ * there are two or more.
  */
-function splitByHash(all: ExampleStore, share: number, seed: number) {
-  const hashes = Array.from({ length: all.count }, (_, index) =>
-    holdOutHash(all.get(index).tokens, seed),
+function splitByHash(all: ExampleStore, { share, seed, examplesPerItem: size }: Split) {
+  const count = all.count / size;
+  const hashes = Array.from({ length: count }, (_, item) =>
+    holdOutHash(all.get(item * size).tokens, seed),
   );
   const held = hashes.map((hash) => hash < share);
   const least = hashes.indexOf(Math.min(...hashes.slice(0, 65_536)));
-  if (share > 0 && all.count > 1 && !held.includes(true)) held[least] = true;
+  if (share > 0 && count > 1 && !held.includes(true)) held[least] = true;
   if (!held.includes(false)) held[least] = false;
   const train = new ExampleStore();
   const validation = new ExampleStore();
   for (let index = 0; index < all.count; index += 1) {
-    (held[index] ? validation : train).add(all.get(index), all.rowOf(index));
+    (held[Math.floor(index / size)] ? validation : train).add(all.get(index), all.rowOf(index));
   }
   return { train, validation };
 }
@@ -87,7 +96,9 @@ export async function loadData(run: Run): Promise<RunData> {
   const report = await readInto(all, data.train.path, { run, encoder });
   await probeTemplate(run, encoder);
   if (typeof data.validation === 'number') {
-    return { encoder, report, ...splitByHash(all, data.validation, training.seed) };
+    const { examplesPerItem } = methodTraits[run.config.method];
+    const split = { share: data.validation, seed: training.seed, examplesPerItem };
+    return { encoder, report, ...splitByHash(all, split) };
   }
   const validation = new ExampleStore();
   await readInto(validation, data.validation.path, { run, encoder });

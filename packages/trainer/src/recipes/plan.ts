@@ -61,7 +61,7 @@ export async function planRun(
   };
   const data = await loadData(run);
   const { shape, sizes, work, peakBytes } = await estimateRun(run, data);
-  const plan = stepPlanOf(run, data.train.count);
+  const plan = stepPlanOf(run, data.train);
   const speed = await probeLayerSpeed(run, shape);
   const steps = { total: plan.totalSteps, perEpoch: plan.stepsPerEpoch };
   return {

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ModelConfig, modelConfigToJson } from '@corral/formats';
+import { methodTraits } from '../config/methods.ts';
 import type { CausalLm, OpenCausalLmOptions, PackedBatch } from '../models/causal-lm.ts';
 import type { Run } from './run.ts';
 
@@ -80,7 +81,7 @@ export async function probeLayerSpeed(
     );
     const options: OpenCausalLmOptions = {
       path: folder,
-      method: config.method === 'lora' ? 'lora' : 'full',
+      method: methodTraits[config.method].trainsAdapter ? 'lora' : 'full',
       lora: config.lora,
       seed: 1,
       threads: config.runtime.threads,

@@ -16,6 +16,7 @@ import { appendEvent } from '../output/event-log.ts';
 import { settleConfig } from '../output/resolved-file.ts';
 import { lockOutput } from '../output/run-lock.ts';
 import { readRunRecord } from '../output/run-record.ts';
+import { trainDpo } from './dpo.ts';
 import { trainFull } from './full.ts';
 import { trainLora } from './lora.ts';
 import { type Run, RunPaused } from './run.ts';
@@ -36,7 +37,7 @@ const notYet = (method: string) => (): Promise<void> =>
     new CorralError('unsupported_parameter', {
       params: {
         param: `method: ${method}`,
-        reason: 'this version trains with lora, full, pretrain',
+        reason: 'this version trains with lora, full, pretrain, dpo',
       },
     }),
   );
@@ -46,7 +47,7 @@ const recipes: Record<TrainingMethod, (run: Run) => Promise<void>> = {
   full: trainFull,
   pretrain: trainFull,
   qlora: notYet('qlora'),
-  dpo: notYet('dpo'),
+  dpo: trainDpo,
 };
 
 /** A finished folder answers at once; a folder of another configuration is refused. */

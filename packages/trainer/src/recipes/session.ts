@@ -8,9 +8,10 @@ import {
   resumeNewest,
   saveCheckpoint,
 } from '../checkpoint/checkpoint.ts';
-import { type StepPlan, planSteps } from '../data/data-set.ts';
+import { type ExampleStore, type StepPlan, planSteps } from '../data/data-set.ts';
 import type { CausalLm } from '../models/causal-lm.ts';
 import type { AdamW } from '../optim/adamw.ts';
+import { methodTraits } from '../config/methods.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 import { rewindEvents } from '../output/event-log.ts';
 import type { RunData } from './load-data.ts';
@@ -22,6 +23,8 @@ export interface SessionParts {
   readonly data: RunData;
   readonly model: CausalLm;
   readonly optimizer: AdamW;
+  /** Measures the held-out items; default: the loss of a token. `onBatch` may throw to stop. */
+  readonly evaluate?: (onBatch: () => void) => Promise<StepResult>;
 }
 
 export interface FinishedStep {
@@ -44,14 +47,20 @@ const begin: RunState = {
 
 export const layoutOf = ({ config }: Run): Layout => ({
   packing: config.data.packing,
+  examplesPerItem: methodTraits[config.method].examplesPerItem,
   contextLength: config.data.context_length,
 });
 
-/** The steps of a run: which examples, how many. */
-export function stepPlanOf({ config }: Run, examples: number): StepPlan {
+/** How many items (examples, or pairs of them) a run has in a store. */
+export const itemCount = ({ config }: Run, { count }: ExampleStore): number =>
+  count / methodTraits[config.method].examplesPerItem;
+
+/** The steps of a run: which items of a store, how many. */
+export function stepPlanOf(run: Run, store: ExampleStore): StepPlan {
+  const { config } = run;
   const { batch_size, gradient_accumulation, epochs, max_steps, seed } = config.train;
   return planSteps({
-    examples,
+    examples: itemCount(run, store),
     batchSize: batch_size,
     gradientAccumulation: gradient_accumulation,
     epochs,
@@ -79,7 +88,7 @@ export class TrainingSession {
   /** Goes on from the newest checkpoint, or begins; says `started`. */
   static async open(run: Run, parts: SessionParts): Promise<TrainingSession> {
     const { data, model } = parts;
-    const plan = stepPlanOf(run, data.train.count);
+    const plan = stepPlanOf(run, data.train);
     const state = await resumeNewest(run.output, trainedOf(parts), {
       identity: run.identity,
       onDamaged: (path, why) => {
@@ -91,8 +100,8 @@ export class TrainingSession {
       type: 'started',
       method: run.config.method,
       total_steps: plan.totalSteps,
-      examples: data.train.count,
-      validation_examples: data.validation.count,
+      examples: itemCount(run, data.train),
+      validation_examples: itemCount(run, data.validation),
       tokens_per_epoch: data.train.inputTokens,
       trainable_parameters: model.parameters.reduce(
         (sum, { data: values }) => sum + values.length,
@@ -148,6 +157,7 @@ export class TrainingSession {
       token_accuracy: result.tokenAccuracy,
       memory_bytes: memoryBytes(),
       seconds_left: left * this.throughput.secondsPerStep,
+      ...rewardsOf(result),
     });
   }
 
@@ -157,7 +167,8 @@ export class TrainingSession {
     const due = step % this.plan.stepsPerEpoch === 0 || step === this.plan.totalSteps;
     const { data, model } = this.parts;
     if (!due || validatedStep === step || data.validation.count === 0) return;
-    const { loss, tokenAccuracy } = await this.evaluate();
+    const result = await this.evaluate();
+    const { loss, tokenAccuracy } = result;
     const better = best === null || loss < best.loss;
     this.current = {
       ...this.current,
@@ -170,19 +181,21 @@ export class TrainingSession {
     if (better && this.run.config.train.early_stopping !== null) {
       await saveBest(this.run.output, model.parameters, { step, identity: this.run.identity });
     }
-    this.run.emit({ type: 'validation', step, loss, token_accuracy: tokenAccuracy });
+    const measured = { loss, token_accuracy: tokenAccuracy, ...rewardsOf(result) };
+    this.run.emit({ type: 'validation', step, ...measured });
   }
 
   private async evaluate(): Promise<StepResult> {
-    const { data, model } = this.parts;
+    const { data, model, evaluate } = this.parts;
+    const layout = layoutOf(this.run);
+    const { batch_size: batchSize } = this.run.config.train;
+    const onBatch = (): void => {
+      if (this.run.signal.aborted) throw new RunPaused(this.current.step);
+    };
     try {
-      return await evaluateStore(model, data.validation, {
-        layout: layoutOf(this.run),
-        batchSize: this.run.config.train.batch_size,
-        onBatch: () => {
-          if (this.run.signal.aborted) throw new RunPaused(this.current.step);
-        },
-      });
+      return evaluate
+        ? await evaluate(onBatch)
+        : await evaluateStore(model, data.validation, { layout, batchSize, onBatch });
     } catch (error) {
       if (error instanceof RunPaused) await this.checkpoint();
       throw error;
@@ -219,6 +232,9 @@ export class TrainingSession {
     this.current = { ...this.current, lossAfter: best.loss };
   }
 }
+
+const rewardsOf = ({ rewards }: StepResult) =>
+  rewards && { reward_accuracy: rewards.accuracy, reward_margin: rewards.margin };
 
 const trainedOf = ({ model, optimizer }: SessionParts): Trained => ({
   parameters: model.parameters,

@@ -45,9 +45,20 @@ const toyRows = (count: number): string =>
     });
   }).join('\n');
 
+/** Pairs that prefer the next letter, small, to the one before, large. */
+const toyPairs = (count: number): string =>
+  Array.from({ length: count }, (_, index) => {
+    const at = (step: number): string => letters[(index + 26 + step) % 26] ?? 'a';
+    return JSON.stringify({
+      prompt: `after ${at(0).repeat(1 + (index % 3))}?`,
+      chosen: at(1).repeat(1 + (index % 5)),
+      rejected: at(-1).repeat(1 + (index % 4)).toUpperCase(),
+    });
+  }).join('\n');
+
 /**
- * Writes `model/` (shape and tokenizer, no weights: they are drawn from the seed) and `rows.jsonl` into a
- * folder.
+ * Writes `model/` (shape and tokenizer, no weights: they are drawn from the seed), `rows.jsonl` and
+ * `pairs.jsonl` into a folder.
  */
 export function writeToyInputs(folder: string, rows = 24): void {
   const { tokenizerJson, tokenizerConfig } = byteLevelFiles();
@@ -56,6 +67,7 @@ export function writeToyInputs(folder: string, rows = 24): void {
   writeFileSync(join(folder, 'model', 'tokenizer_config.json'), JSON.stringify(tokenizerConfig));
   writeFileSync(join(folder, 'model', 'config.json'), JSON.stringify(toyModelConfig));
   writeFileSync(join(folder, 'rows.jsonl'), toyRows(rows));
+  writeFileSync(join(folder, 'pairs.jsonl'), toyPairs(rows));
 }
 
 export interface ToyRunOptions {

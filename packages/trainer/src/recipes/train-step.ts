@@ -8,25 +8,49 @@ import { buildBatch, inputLength, packRows } from '../data/packing.ts';
 import type { BatchResult, CausalLm, PackedBatch } from '../models/causal-lm.ts';
 import type { Run } from './run.ts';
 
-export type Layout = Pick<Run['config']['data'], 'packing'> & { readonly contextLength: number };
+export type Layout = Pick<Run['config']['data'], 'packing'> & {
+  readonly contextLength: number;
+  /** Examples that stay in one row and are counted as one: item i is examples i · n to i · n + n − 1. */
+  readonly examplesPerItem: number;
+};
 
 export interface StepResult {
-  /** Mean negative log-likelihood of a loss token, natural log. */
+  /** What is minimised: the mean negative log-likelihood of a loss token (natural log), or a method's own. */
   readonly loss: number;
   readonly tokenAccuracy: number;
   /** Tokens fed, without padding. */
   readonly tokens: number;
+  /** Preference methods: share of pairs whose better answer is rated higher, and by how much. */
+  readonly rewards?: { readonly accuracy: number; readonly margin: number };
 }
 
-/** Lays the given examples out as one batch. */
-export function layOut(
+/** The examples of an item. */
+const examplesOf = (item: number, { examplesPerItem: count }: Layout): number[] =>
+  Array.from({ length: count }, (_, index) => item * count + index);
+
+/** Lays the given items out as one batch, and says which stand in each row. */
+export function layOutRows(
   store: ExampleStore,
-  indices: readonly number[],
-  { contextLength, packing }: Layout,
-): PackedBatch {
-  const examples = indices.map((index) => store.get(index));
-  return buildBatch(examples, packRows(examples.map(inputLength), { contextLength, packing }));
+  items: readonly number[],
+  layout: Layout,
+): { batch: PackedBatch; items: number[][] } {
+  const groups = items.map((item) => examplesOf(item, layout).map((index) => store.get(index)));
+  const lengths = groups.map((group) => group.reduce((sum, each) => sum + inputLength(each), 0));
+  const { rows, seqLen } = packRows(lengths, layout);
+  const examplesIn = (row: readonly number[]): number[] =>
+    row.flatMap((place) => examplesOf(place, layout));
+  return {
+    batch: buildBatch(groups.flat(), { rows: rows.map(examplesIn), seqLen }),
+    items: rows.map((row) => row.map((place) => items[place] ?? 0)),
+  };
 }
+
+/** Lays the given items out as one batch. */
+export const layOut = (
+  store: ExampleStore,
+  items: readonly number[],
+  layout: Layout,
+): PackedBatch => layOutRows(store, items, layout).batch;
 
 function summarise(results: readonly BatchResult[]): StepResult {
   const sum = (key: Exclude<keyof BatchResult, 'exampleLosses'>): number =>
@@ -41,7 +65,7 @@ function summarise(results: readonly BatchResult[]): StepResult {
 /** The examples of one optimiser step. */
 export interface StepInputs {
   readonly store: ExampleStore;
-  /** Indices into the store. */
+  /** Items of the store (Layout.examplesPerItem). */
   readonly microBatches: readonly (readonly number[])[];
 }
 
@@ -84,7 +108,13 @@ const divergedFactor = 4;
 /** Stops a run whose numbers are lost. Throws CorralError `training_diverged` with step and rows. */
 export function requireSane(
   { loss, gradNorm }: { loss: number; gradNorm: number },
-  { model, store, microBatches, step }: StepInputs & { model: CausalLm; step: number },
+  {
+    model,
+    store,
+    microBatches,
+    step,
+    layout,
+  }: StepInputs & { model: CausalLm; step: number; layout: Layout },
 ): void {
   const limit = divergedFactor * Math.log(model.config.vocab_size);
   const finite = Number.isFinite(loss) && Number.isFinite(gradNorm);
@@ -94,7 +124,8 @@ export function requireSane(
     : Number.isFinite(loss)
       ? 'the gradient is not finite'
       : 'the loss is not finite';
-  const rows = microBatches.flat().map((index) => store.rowOf(index));
+  const examples = microBatches.flat().flatMap((item) => examplesOf(item, layout));
+  const rows = [...new Set(examples.map((index) => store.rowOf(index)))];
   const shown = rows.slice(0, 20).join(', ') + (rows.length > 20 ? ', …' : '');
   throw new CorralError('training_diverged', {
     params: { step: step + 1, reason, rows: shown },

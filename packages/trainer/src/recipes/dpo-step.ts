@@ -1,0 +1,98 @@
+// One optimiser step's gradients of DPO, and its measures over held-out pairs: the loss of dpo-loss.ts over
+// batches of whole pairs. A step's loss is the mean over its pairs.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { ExampleStore } from '../data/data-set.ts';
+import type { BatchResult, CausalLm, ExampleValues } from '../models/causal-lm.ts';
+import { type PairOutcome, pairOutcome } from './dpo-loss.ts';
+import type { ReferenceLosses } from './reference-losses.ts';
+import { type Layout, type StepResult, layOutRows } from './train-step.ts';
+
+/** Pairs, and what they are held to. */
+export interface PairSource {
+  readonly store: ExampleStore;
+  readonly reference: ReferenceLosses;
+  readonly beta: number;
+}
+
+/** The pairs of some rows of a batch; `items` are their indices, row by row. */
+function outcomesOf(
+  { reference, beta }: PairSource,
+  items: readonly (readonly number[])[],
+  losses: ExampleValues,
+): PairOutcome[][] {
+  return items.map((row, at) =>
+    row.map((pair, place) => {
+      const chosen = losses[at]?.[2 * place] ?? NaN;
+      const rejected = losses[at]?.[2 * place + 1] ?? NaN;
+      return pairOutcome({ chosen, rejected }, reference(pair), { beta });
+    }),
+  );
+}
+
+function summarise(outcomes: readonly PairOutcome[], results: readonly BatchResult[]): StepResult {
+  const mean = (value: (outcome: PairOutcome) => number): number =>
+    outcomes.reduce((sum, outcome) => sum + value(outcome), 0) / outcomes.length;
+  const total = (key: 'correct' | 'scored' | 'tokens'): number =>
+    results.reduce((sum, result) => sum + result[key], 0);
+  return {
+    loss: mean(({ loss }) => loss),
+    tokenAccuracy: total('correct') / Math.max(1, total('scored')),
+    tokens: total('tokens'),
+    rewards: {
+      accuracy: mean(({ margin }) => Number(margin > 0)),
+      margin: mean(({ margin }) => margin),
+    },
+  };
+}
+
+/** Adds the gradient of the mean loss of a step's pairs to the model's parameters. */
+export async function accumulatePairGradients(
+  model: CausalLm,
+  { microBatches, ...source }: PairSource & { microBatches: readonly (readonly number[])[] },
+  { layout, step }: { layout: Layout; step: number },
+): Promise<StepResult> {
+  const lossScale = 1 / microBatches.flat().length;
+  const outcomes: PairOutcome[] = [];
+  const results: BatchResult[] = [];
+  for (const pairs of microBatches) {
+    const { batch, items } = layOutRows(source.store, pairs, layout);
+    const result = await model.forwardBackward(batch, {
+      lossScale,
+      step,
+      weigh: (losses, firstRow) => {
+        const rows = items.slice(firstRow, firstRow + losses.length);
+        const found = outcomesOf(source, rows, losses);
+        outcomes.push(...found.flat());
+        return found.map((row) =>
+          Float64Array.from(row.flatMap(({ weight }) => [weight, -weight])),
+        );
+      },
+    });
+    results.push(result);
+    // The maths blocks this thread; signals and output get their turn here.
+    await nextTurn();
+  }
+  return summarise(outcomes, results);
+}
+
+/** Loss and rewards over all pairs, in batches of `batchSize`. `onBatch` may throw to stop. */
+export async function evaluatePairs(
+  model: CausalLm,
+  source: PairSource,
+  { layout, batchSize, onBatch }: { layout: Layout; batchSize: number; onBatch: () => void },
+): Promise<StepResult> {
+  const outcomes: PairOutcome[] = [];
+  const results: BatchResult[] = [];
+  const count = source.store.count / 2;
+  for (let first = 0; first < count; first += batchSize) {
+    const size = Math.min(batchSize, count - first);
+    const pairs = Array.from({ length: size }, (_, index) => first + index);
+    const { batch, items } = layOutRows(source.store, pairs, layout);
+    const result = await model.evaluate(batch);
+    outcomes.push(...outcomesOf(source, items, result.exampleLosses).flat());
+    results.push(result);
+    await nextTurn();
+    onBatch();
+  }
+  return summarise(outcomes, results);
+}
