@@ -39,6 +39,7 @@ export {
   type SafetensorsFile,
   type SafetensorsTensorInfo,
 } from './safetensors-reader.ts';
+export { writeSafetensorsFolder } from './safetensors-shards.ts';
 export {
   writeSafetensors,
   type SafetensorsTensorToWrite,

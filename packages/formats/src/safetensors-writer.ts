@@ -16,7 +16,8 @@ export interface SafetensorsToWrite {
   readonly tensors: readonly SafetensorsTensorToWrite[];
 }
 
-const byteLength = ({ dtype, shape }: SafetensorsTensorToWrite): number =>
+/** Bytes of a tensor as stored. */
+export const byteLength = ({ dtype, shape }: SafetensorsTensorToWrite): number =>
   shape.reduce((product, dim) => product * dim, safetensorsDtypes[dtype]);
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

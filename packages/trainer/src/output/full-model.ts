@@ -1,5 +1,5 @@
-// A whole model in the forms others load: a Hugging Face folder (config.json, model.safetensors,
-// tokenizer files) and GGUF in F16 and Q8_0 with the tokenizer and chat template inside.
+// A whole model in the forms others load: a Hugging Face folder (config.json, model.safetensors
+// or shards, tokenizer files) and GGUF in F16 and Q8_0 with the tokenizer and chat template inside.
 import { join } from 'node:path';
 import {
   type ModelConfig,
@@ -8,7 +8,7 @@ import {
   modelToGguf,
   openFileSink,
   writeGguf,
-  writeSafetensors,
+  writeSafetensorsFolder,
 } from '@corral/formats';
 import type { Parameter } from '../models/causal-lm.ts';
 import { writeJsonAtomic } from './atomic-file.ts';
@@ -36,8 +36,7 @@ async function writeFolder(output: string, model: ModelToSave): Promise<void> {
   );
   await writeJsonAtomic(join(output, 'tokenizer.json'), tokenizerJson);
   await writeJsonAtomic(join(output, 'tokenizer_config.json'), tokenizerConfig);
-  await using sink = await openFileSink(join(output, 'model.safetensors'));
-  await writeSafetensors(sink, {
+  await writeSafetensorsFolder(output, {
     metadata: new Map([['format', 'pt']]),
     tensors: model.parameters.map(({ name, shape, data }) => ({
       name,
@@ -46,7 +45,6 @@ async function writeFolder(output: string, model: ModelToSave): Promise<void> {
       data: bytesOf(data),
     })),
   });
-  await sink.commit();
 }
 
 async function writeForm(
