@@ -28,7 +28,7 @@ const ggufForms = {
 } as const satisfies Partial<Record<QuantisableType, number>>;
 export type GgufForm = keyof typeof ggufForms;
 
-export interface TensorToConvert {
+interface TensorToConvert {
   /** Hugging Face's. */
   readonly name: string;
   readonly shape: readonly number[];

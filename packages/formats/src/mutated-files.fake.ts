@@ -1,5 +1,5 @@
 // Model files with wrong bytes in their headers: samples, and mutations from a seed, for the tests here and for
-// tools/fuzz-headers.ts, which makes many more.
+// tests/fuzz/headers.ts, which makes many more.
 import { memorySink } from './byte-sink.ts';
 import { type ByteSource } from './byte-source.ts';
 import { detectFormat } from './detect-format.ts';

@@ -65,7 +65,7 @@ export async function writeSafetensorsFolder(
       members.map(({ name }): [string, string] => [name, fileName(shard)]),
     );
     const total_size = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-    const index = { metadata: { total_size }, weight_map: Object.fromEntries(names.toSorted()) };
+    const index = { metadata: { total_size }, weight_map: Object.fromEntries(names) };
     await using sink = await openFileSink(join(folder, indexName));
     await sink.write(new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`));
     await sink.commit();

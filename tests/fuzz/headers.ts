@@ -1,5 +1,5 @@
 // Opens many model files with wrong bytes in their headers, in a process of its own, and says what came of it:
-//   node tools/fuzz-headers.ts [--count 100000] [--seed 1] [--native N]
+//   node tests/fuzz/headers.ts [--count 100000] [--seed 1] [--native N]
 // `--native N` also mutates a small whole model until N mutants have passed the checks, and gives these to
 // llama.cpp, each in an engine child of its own: they are what a child would see. Ends with 1 when a file was neither read nor refused by name, took longer than two
 // seconds or more than 256 MiB, or ended a child.
@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FormatError, memorySource, readGguf, validateModelHeader } from '@corral/formats';
-import { hostileKinds, makeRandom, mutate } from '../packages/formats/src/mutated-files.fake.ts';
-import { writeTinyModel } from '../tests/native/engine-fixtures.ts';
+import { hostileKinds, makeRandom, mutate } from '../../packages/formats/src/mutated-files.fake.ts';
+import { writeTinyModel } from '../native/engine-fixtures.ts';
 
 const { values } = parseArgs({
   options: {
