@@ -1,4 +1,4 @@
-// The structs of llama.h (and one of ggml.h) that cross the FFI, as ONE table: member names, C types and
+// The structs of llama.h (and two of ggml.h) that cross the FFI, as ONE table: member names, C types and
 // order. koffi lays them out from here, and `expected-layout.ts` holds what a C compiler says of the
 // pinned release's header. Knows no library and no function.
 import koffi from 'koffi';
@@ -106,6 +106,23 @@ export const structLayouts = {
     poll: 'uint32_t',
     strict_cpu: 'bool',
     paused: 'bool',
+  },
+  // Never passed: the evaluation callback reads members of it in place (native-tensors.ts).
+  ggml_tensor: {
+    type: 'int',
+    buffer: pointer,
+    ne: 'int64_t[4]',
+    nb: 'size_t[4]',
+    op: 'int',
+    op_params: 'int32_t[16]',
+    flags: 'int32_t',
+    src: 'void *[10]',
+    view_src: pointer,
+    view_offs: 'size_t',
+    data: pointer,
+    name: 'char[64]',
+    extra: pointer,
+    padding: 'char[8]',
   },
 } as const satisfies Record<string, Readonly<Record<string, string>>>;
 
