@@ -33,13 +33,19 @@ export function formatRowErrors(report: DataReport, colors: Colors): string {
   return lines.join('\n');
 }
 
+/** What the rows are and what file they came in, as it was found. */
+export const formatKind = ({ format, container }: DataReport): string => {
+  const named = container === undefined ? format : `${format} (${container})`;
+  return format === 'preference' ? `${named}; trains with method dpo` : named;
+};
+
 /** Rows, format, tokens. */
 export function formatStats(report: DataReport, colors: Colors): string {
   const { tokens } = report;
   return formatFields(
     [
       ['file', report.path],
-      ['format', report.format],
+      ['format', formatKind(report)],
       ['rows', `${formatCount(report.rows)} (${formatCount(report.examples)} examples)`],
       [
         'tokens',

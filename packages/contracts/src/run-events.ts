@@ -83,6 +83,8 @@ export interface PreviewSegment {
 export interface DataReport {
   readonly path: string;
   readonly format: string;
+  /** What the file is: JSON lines, JSON list, CSV, Parquet, plain text. */
+  readonly container?: string;
   readonly rows: number;
   readonly examples: number;
   readonly tokens: {

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { CorralError, type DataReport } from '@corral/contracts';
 import type { CommandSpec, Input, OptionSpec } from '../command-spec.ts';
 import { connect, connectOpenAI, show, type Context } from '../context.ts';
-import { formatPreview, formatRowErrors, formatStats } from '../data-report.ts';
+import { formatKind, formatPreview, formatRowErrors, formatStats } from '../data-report.ts';
 import { exitCodes } from '../failures.ts';
 import { formatCount } from '../format.ts';
 import { localModelPath, rehearsalModel } from '../local-models.ts';
@@ -57,7 +57,7 @@ async function check(context: Context, input: Input): Promise<number> {
       ? `${red('✗')} ${formatCount(found.error_count)} of ${formatCount(found.rows)} rows cannot be used\n\n${formatRowErrors(found, context.io.colors)}`
       : found.examples === 0
         ? `${red('✗')} ${found.path} has no examples`
-        : `${green('✓')} ${formatCount(good)} rows, ${formatCount(found.tokens.total)} tokens, no problem found`;
+        : `${green('✓')} ${formatCount(good)} rows, ${formatCount(found.tokens.total)} tokens, no problem found\n  read as ${formatKind(found)}`;
   show(context, found, summary);
   return verdict(found);
 }
@@ -88,7 +88,7 @@ async function stats(context: Context, input: Input): Promise<number> {
 
 const fileArgument = {
   name: 'FILE',
-  description: 'JSON lines: {"messages": [{"role", "content"}, …]} in each',
+  description: 'JSON lines, JSON list, CSV, Parquet or plain text; see docs/guides/data.md',
 };
 const options: readonly OptionSpec[] = [
   {

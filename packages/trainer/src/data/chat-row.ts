@@ -38,8 +38,11 @@ export function readChatRow(row: Fields): ChatExample {
 /** Definitions of functions as they are; none when absent. Throws RowError. */
 export function readTools(value: unknown): readonly unknown[] {
   if (value === undefined || value === null) return [];
-  if (Array.isArray(value)) return value;
-  throw new RowError('"tools" is not a list', 'give "tools" as a list of function definitions');
+  if (Array.isArray(value) && value.every(isFields)) return value;
+  throw new RowError(
+    '"tools" is not a list of objects',
+    'give "tools" as a list of function definitions',
+  );
 }
 
 /** Messages with roles and text checked, order not yet. */

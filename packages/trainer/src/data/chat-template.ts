@@ -86,13 +86,45 @@ function splitSkeleton(rendered: string): SkeletonPiece[] {
 function checkNothingLost(
   pieces: readonly SkeletonPiece[],
   messages: readonly ChatMessage[],
+  tools: readonly unknown[] = [],
 ): void {
+  checkToolsShown(pieces, messages, tools);
   const seen = new Set(pieces.map((piece) => (piece.kind === 'content' ? piece.message : -1)));
   const lost = messages.findIndex(({ content }, index) => content !== '' && !seen.has(index));
   if (lost < 0) return;
   throw new RowError(
     `the model's chat template leaves out messages[${lost}] (${messages[lost]?.role})`,
     'write the conversation as this model expects it',
+  );
+}
+
+/** The names by which tools are defined: OpenAI's form, or the function alone. */
+function toolName(tool: unknown): string | null {
+  const { function: inner, name } = tool as { function?: { name?: unknown }; name?: unknown };
+  const found = inner?.name ?? name;
+  return typeof found === 'string' ? found : null;
+}
+
+/** Many templates know no tools: their calls would be learned as empty answers. */
+function checkToolsShown(
+  pieces: readonly SkeletonPiece[],
+  messages: readonly ChatMessage[],
+  tools: readonly unknown[],
+): void {
+  const words = pieces.map((piece) => (piece.kind === 'template' ? piece.text : '')).join('\n');
+  for (const [index, { tool_calls: calls }] of messages.entries()) {
+    const lost = calls?.find((call) => !words.includes(call.function.name));
+    if (!lost) continue;
+    throw new RowError(
+      `the model's chat template leaves out the call of "${lost.function.name}" in messages[${index}]`,
+      'use a model whose template knows tools, or write the call as content',
+    );
+  }
+  const unseen = tools.map(toolName).find((name) => name !== null && !words.includes(name));
+  if (unseen === undefined) return;
+  throw new RowError(
+    `the model's chat template leaves out the definition of the tool "${unseen}"`,
+    'use a model whose template knows tools, or describe them in a system message',
   );
 }
 
@@ -161,7 +193,7 @@ export function createChatTemplate(
     const known = key === null ? undefined : cache.get(key);
     if (known) return known;
     const pieces = splitSkeleton(run(messages.map(withPlaceholders), options));
-    checkNothingLost(pieces, messages);
+    checkNothingLost(pieces, messages, options.tools);
     if (key !== null && cache.size < maxCachedSkeletons) cache.set(key, pieces);
     return pieces;
   };

@@ -49,7 +49,7 @@ const row = (...messages: unknown[]): string => JSON.stringify({ messages });
 describe('a row that cannot be used is named with reason and fix:', () => {
   test.each([
     ['not JSON', '{"messages": [', /not JSON/],
-    ['an array', '[1, 2]', /not an object/],
+    ['a number', '12', /not an object/],
     ['unknown keys', '{"foo": 1}', /no known format has the keys \{foo\}/],
     ['messages no list', '{"messages": 3}', /"messages" is not a list/],
     ['no messages', '{"messages": []}', /there are no messages/],
@@ -117,7 +117,7 @@ describe('a row that cannot be used is named with reason and fix:', () => {
   test('an empty line between rows', async () => {
     const report = await check(`${good}\n\n${good}\n\n\n`);
     expect(report).toMatchObject({ rows: 3, examples: 2, error_count: 1 });
-    expect(report.errors[0]).toMatchObject({ row: 2, reason: 'the line is empty' });
+    expect(report.errors[0]).toMatchObject({ row: 2, reason: 'the row is empty' });
   });
 });
 
@@ -196,7 +196,7 @@ describe('lines', () => {
     writeFileSync(path, `${'x'.repeat(50)}\nshort\n`);
     const lines: Line[] = [];
     for await (const line of readLines(path, { maxBytes: 10 })) lines.push(line);
-    expect(lines[0]?.problem?.reason).toBe('the line has 50 bytes; the limit is 10');
+    expect(lines[0]?.problem?.reason).toBe('the row has 50 bytes; the limit is 10');
     expect(lines[1]).toEqual({ row: 2, text: 'short' });
   });
 });
@@ -219,4 +219,121 @@ describe('preference pairs', () => {
     const only = await check(`${good}\n`, { pairs: 'only' });
     expect(only.errors[0]?.reason).toContain('no preference pair');
   });
+});
+
+describe('the same rows in another container', () => {
+  const rows = [
+    { prompt: 'what, "exactly"?', completion: 'this\nand that' },
+    { prompt: 'ä', completion: '' },
+    { prompt: 'c', completion: 'd' },
+  ];
+  const cell = (text: string): string => `"${text.replaceAll('"', '""')}"`;
+  const table = (delimiter: string): string =>
+    ['prompt', ...rows.map(({ prompt }) => cell(prompt))]
+      .map(
+        (first, index) =>
+          `${first}${delimiter}${['completion', ...rows.map(({ completion }) => cell(completion))][index]}`,
+      )
+      .join('\r\n');
+
+  test.each([
+    ['JSON lines', 'a.jsonl', rows.map((line) => JSON.stringify(line)).join('\n'), 2],
+    ['JSON list', 'a.json', JSON.stringify(rows, null, 2), 2],
+    ['JSON objects', 'b.json', rows.map((line) => JSON.stringify(line, null, 2)).join('\n'), 2],
+    ['CSV', 'a.csv', table(','), 3],
+    ['CSV', 'b.csv', table(';'), 3],
+    ['CSV', 'a.tsv', table('\t'), 3],
+  ])('%s (%s) has the same examples and the same bad row', async (container, name, text, row) => {
+    const report = await check(text, { name });
+    expect(report).toMatchObject({
+      format: 'completion',
+      container,
+      rows: 3,
+      examples: 2,
+      tokens: { total: 71 },
+      errors: [{ row, reason: expect.stringMatching(/"completion" is (empty|missing)/) }],
+    });
+  });
+
+  test('that is a table may hold messages', async () => {
+    const messages = cell(JSON.stringify([message('user', 'a'), message('assistant', 'b')]));
+    const pairs = `prompt,chosen,rejected\n[x,${cell('[{"role": "assistant", "content": "y"}]')},z\n`;
+    expect(await check(`id,messages\n7,${messages}\n`, { name: 'm.csv' })).toMatchObject({
+      format: 'chat',
+      examples: 1,
+    });
+    expect(await check(pairs, { name: 'p.csv' })).toMatchObject({
+      format: 'preference',
+      examples: 2,
+      error_count: 0,
+    });
+    const python = `messages\n"[{'role': 'user', 'content': 'a'}]"\n`;
+    const report = await check(python, { name: 'python.csv' });
+    expect(report.errors[0]?.fix).toContain('json.dumps');
+  });
+
+  test.each([
+    ['text,text\na,b\n', 'twice'],
+    ['prompt,completion\na,b,c\n', '3 fields, the header 2'],
+    ['prompt,completion\na\n', '1 fields, the header 2'],
+    ['id,name\n1,x\n', 'no known format has the keys {id, name}'],
+  ])('that is a table with something wrong: %j', async (text, reason) => {
+    const report = await check(text, { name: 'wrong.csv' });
+    expect(report.error_count).toBe(1);
+    expect(report.errors[0]?.reason).toContain(reason);
+  });
+
+  test('that is compressed is refused once', async () => {
+    const report = await check(Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 10, 10]));
+    expect(report).toMatchObject({ rows: 1, error_count: 1 });
+    expect(report.errors[0]).toMatchObject({ fix: 'unpack it first' });
+  });
+});
+
+test('a row that nests without end is refused', async () => {
+  const deep = `{"messages": ${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+  const list = `{"a": 1}\n${'['.repeat(50_000)}${']'.repeat(50_000)}\n`;
+  expect((await check(deep)).errors[0]?.reason).toContain('nests deeper');
+  expect((await check(list)).error_count).toBe(2);
+});
+
+describe('ShareGPT', () => {
+  const rowOf = (conversations: unknown[], more = {}) => JSON.stringify({ conversations, ...more });
+  const turn = (from: string, value: string) => ({ from, value });
+
+  test('knows the speakers of its exports, and calls', async () => {
+    const call = JSON.stringify({ name: 'map', arguments: { city: 'Ur' } });
+    const text = rowOf(
+      [
+        turn('human', 'x'),
+        turn('function_call', call),
+        turn('observation', 'east'),
+        turn('gpt', 'go'),
+      ],
+      { system: 's', tools: '[]' },
+    );
+    const report = await check(text, { preview: 1 });
+    expect(report.error_count).toBe(1);
+    expect(report.errors[0]?.reason).toContain('template');
+  });
+
+  test.each([
+    [rowOf([turn('human', 'a'), turn('function_call', 'map')]), /not JSON/],
+    [rowOf([turn('human', 'a'), turn('function_call', '{}')]), /calls no function/],
+    [rowOf([turn('human', 'a'), turn('gpt', 'b')], { tools: 'x' }), /"tools" is not JSON/],
+  ])('refuses %s', async (text, reason) => {
+    expect((await check(text)).errors[0]?.reason).toMatch(reason);
+  });
+});
+
+test('Alpaca may have earlier turns', async () => {
+  const text = JSON.stringify({
+    instruction: 'c',
+    output: 'd',
+    system: 's',
+    history: [['a', 'b']],
+  });
+  const report = await check(text, { preview: 1 });
+  const learned = report.preview[0]?.segments.filter(({ loss }) => loss);
+  expect(learned?.map((segment) => segment.text)).toEqual(['b<|im_end|>', 'd<|im_end|>']);
 });

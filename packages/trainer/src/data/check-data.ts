@@ -10,7 +10,8 @@ import {
   encodeExample,
   weighExample,
 } from './encode.ts';
-import { type Row, type RowFormat, readRows } from './rows.ts';
+import { readRawRows } from './raw-rows.ts';
+import { type Row, type RowFormat, readRow, settledFormat } from './rows.ts';
 import { RowError } from './row-error.ts';
 
 /** A person corrects twenty rows at a time; the count tells of the rest. */
@@ -114,9 +115,11 @@ export async function checkData(
     bytes += chunk.length;
     onProgress?.(bytes);
   };
-  for await (const row of readRows(path, { format, onChunk })) {
+  const file = await readRawRows(path, { format, onChunk });
+  for await (const raw of file.rows) {
     rows += 1;
-    if (row.format !== 'unknown') found = row.format;
+    const row = readRow(raw, found === 'unknown' ? null : found);
+    found = settledFormat(row) ?? found;
     try {
       use(row);
     } catch (error) {
@@ -128,6 +131,7 @@ export async function checkData(
   return {
     path,
     format: found,
+    container: file.container,
     rows,
     examples: count,
     tokens: { total, mean: count === 0 ? 0 : total / count, max, p95: lengths.percentile(0.95) },

@@ -6,6 +6,7 @@ import { type Fields, checkConversation, isFields, readChatRow, readMessages } f
 import type { ChatMessage, Example } from './example.ts';
 import { looksLikePreference, readPreference } from './preference.ts';
 import { RowError, quote } from './row-error.ts';
+import { readShareGpt } from './sharegpt-row.ts';
 
 export type DataFormat = Exclude<RunConfig['data']['format'], 'auto'>;
 
@@ -24,16 +25,13 @@ const text = (row: Fields, field: string): string => {
   throw new RowError(`"${field}" is ${quote(value)}, not text`, `give "${field}" as a string`);
 };
 
-const turns = (row: Fields, user: string, assistant: string): Example => {
+const turns = (row: Fields, user: string, assistant: string): ChatMessage[] => {
   const system = typeof row['system'] === 'string' && row['system'] !== '' ? row['system'] : null;
-  return {
-    kind: 'chat',
-    messages: [
-      ...(system === null ? [] : [{ role: 'system' as const, content: system }]),
-      { role: 'user', content: user },
-      { role: 'assistant', content: assistant },
-    ],
-  };
+  return [
+    ...(system === null ? [] : [{ role: 'system' as const, content: system }]),
+    { role: 'user', content: user },
+    { role: 'assistant', content: assistant },
+  ];
 };
 
 function readCompletion(row: Fields): Example {
@@ -47,7 +45,23 @@ function readCompletion(row: Fields): Example {
       messages: [...before, ...readMessages(completion, 'completion')],
     });
   }
-  return turns(row, text(row, 'prompt'), text(row, 'completion'));
+  return { kind: 'chat', messages: turns(row, text(row, 'prompt'), text(row, 'completion')) };
+}
+
+/** Earlier turns of an Alpaca row: pairs of question and answer. */
+function readHistory(value: unknown): ChatMessage[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw new RowError('"history" is no list', 'give pairs of texts');
+  return value.flatMap((turn: unknown, index): ChatMessage[] => {
+    const [question, answer]: unknown[] = Array.isArray(turn) ? turn : [];
+    if (typeof question !== 'string' || typeof answer !== 'string') {
+      throw new RowError(`history[${index}] is ${quote(turn)}`, 'write [question, answer]');
+    }
+    return [
+      { role: 'user', content: question },
+      { role: 'assistant', content: answer },
+    ];
+  });
 }
 
 function readAlpaca(row: Fields): Example {
@@ -56,37 +70,12 @@ function readAlpaca(row: Fields): Example {
     throw new RowError(`"input" is ${quote(input)}, not text`, 'give "input" as a string');
   }
   const instruction = text(row, 'instruction');
-  return turns(row, input ? `${instruction}\n\n${input}` : instruction, text(row, 'output'));
-}
-
-const shareGptRoles: Record<string, ChatMessage['role']> = {
-  human: 'user',
-  user: 'user',
-  gpt: 'assistant',
-  assistant: 'assistant',
-  system: 'system',
-};
-
-function readShareGpt(row: Fields): Example {
-  const { conversations } = row;
-  if (!Array.isArray(conversations)) {
-    throw new RowError('"conversations" is not a list', 'give it as a list of {from, value}');
-  }
-  const messages = conversations.map((turn: unknown, index): ChatMessage => {
-    const where = `conversations[${index}]`;
-    if (!isFields(turn)) throw new RowError(`${where} is not an object`, 'write {from, value}');
-    const { from, value } = turn;
-    const known = typeof from === 'string' && Object.hasOwn(shareGptRoles, from);
-    const role = known ? shareGptRoles[from] : undefined;
-    if (!role) {
-      throw new RowError(`${where}.from is ${quote(from)}`, 'use one of system, human, gpt');
-    }
-    if (typeof value !== 'string' || value.trim() === '') {
-      throw new RowError(`${where}.value is ${quote(value)}`, 'write its text');
-    }
-    return { role, content: value };
-  });
-  return checkConversation({ kind: 'chat', messages });
+  const question = input ? `${instruction}\n\n${input}` : instruction;
+  const [first, ...rest] = turns(row, question, text(row, 'output'));
+  const history = readHistory(row['history']);
+  const messages =
+    first?.role === 'system' ? [first, ...history, ...rest] : [...history, first, ...rest];
+  return { kind: 'chat', messages: messages.flatMap((message) => message ?? []) };
 }
 
 const formatTable = {
@@ -104,9 +93,37 @@ const formatTable = {
 const knownShapes =
   'use rows with "messages", "prompt" and "completion", "instruction" and "output", "conversations", "chosen" and "rejected", or "text"';
 
-/** Parses one line of JSONL into its fields. Throws RowError. */
+/** Columns that any format reads: what is decoded of a Parquet file. */
+export const dataColumns: readonly string[] = [
+  'messages',
+  'conversations',
+  'tools',
+  'system',
+  'prompt',
+  'completion',
+  'instruction',
+  'input',
+  'output',
+  'history',
+  'text',
+  'chosen',
+  'rejected',
+  'preferred_output',
+  'non_preferred_output',
+];
+
+/** Arguments of tools nest some levels; deeper values are made to exhaust stacks. */
+const maxDepth = 64;
+
+function checkDepth(value: unknown, left = maxDepth): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (left === 0) throw new RowError(`it nests deeper than ${maxDepth}`, 'write it flatter');
+  for (const entry of Object.values(value)) checkDepth(entry, left - 1);
+}
+
+/** Parses one row of JSON into its fields. Throws RowError. */
 export function parseRow(line: string): Fields {
-  if (line.trim() === '') throw new RowError('the line is empty', 'remove it');
+  if (line.trim() === '') throw new RowError('the row is empty', 'remove it');
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -128,6 +145,7 @@ export function detectFormat(row: Fields): DataFormat | null {
 
 /** Reads a row as `format`, or as what it looks like. Throws RowError. */
 export function readExample(row: Fields, format: DataFormat | null): Example {
+  checkDepth(row);
   const chosen = format ?? detectFormat(row);
   if (chosen === null) {
     const keys = Object.keys(row).slice(0, 6).join(', ');

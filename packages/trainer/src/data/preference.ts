@@ -56,7 +56,7 @@ function pairOf(
   };
 }
 
-const unweighted = ({ weight: _, ...message }: ChatMessage): ChatMessage => message;
+const unweighted = ({ weight: _weight, ...message }: ChatMessage): ChatMessage => message;
 
 function readOpenAi(row: Fields): PreferenceExample {
   const { input, preferred_output: preferred, non_preferred_output: other } = row;

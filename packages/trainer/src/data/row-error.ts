@@ -20,6 +20,15 @@ export class RowError extends Error {
 
 /** A value as a message quotes it: short, on one line. */
 export function quote(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = printed(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function printed(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // Nested so deeply that printing it exhausts the stack.
+    return Array.isArray(value) ? '[…]' : '{…}';
+  }
 }

@@ -1,10 +1,10 @@
 // A training file as a stream of examples and problems, one entry a row. Detects the format from the
 // first row that can be read and holds the rest of the file to it. Knows no tokens.
-import { extname } from 'node:path';
 import type { RunConfig } from '@corral/contracts';
 import type { Example } from './example.ts';
 import { type DataFormat, detectFormat, parseRow, readExample } from './formats.ts';
-import { type Line, type LineReaderOptions, type RowProblem, readLines } from './line-reader.ts';
+import type { LineReaderOptions, RowProblem } from './line-reader.ts';
+import { type RawRow, readRawRows } from './raw-rows.ts';
 import { RowError } from './row-error.ts';
 
 export type RowFormat = DataFormat | 'unknown';
@@ -20,65 +20,34 @@ export interface ReadRowsOptions extends LineReaderOptions {
   readonly format?: RunConfig['data']['format'];
 }
 
-/** A plain text file is read in parts of about this many characters, cut at the end of a paragraph. */
-const textPartLength = 1 << 20;
+/** Makes sense of a row as `format`, or as what it looks like. */
+export function readRow(raw: RawRow, format: DataFormat | null): Row {
+  const { row } = raw;
+  let known = format;
+  try {
+    if ('problem' in raw) throw new RowError(raw.problem.reason, raw.problem.fix);
+    if ('example' in raw) return { row, format: 'text', example: raw.example };
+    const fields = 'text' in raw ? parseRow(raw.text) : raw.fields;
+    known ??= detectFormat(fields);
+    return { row, format: known ?? 'unknown', example: readExample(fields, known) };
+  } catch (error) {
+    if (!(error instanceof RowError)) throw error;
+    return { row, format: known ?? 'unknown', problem: error.problem };
+  }
+}
 
-const plainTextEndings = new Set(['.txt', '.md']);
+/** The format that a row settles for the rows after it; null when it settles none. */
+export const settledFormat = ({ format }: Row): DataFormat | null =>
+  format === 'unknown' ? null : format;
 
 /** The rows of a training file in order. Throws CorralError `file_not_found`. */
 export async function* readRows(path: string, options: ReadRowsOptions = {}): AsyncGenerator<Row> {
-  const { format = 'auto', ...reading } = options;
-  const ending = extname(path).toLowerCase();
-  if (plainTextEndings.has(ending) && (format === 'auto' || format === 'text')) {
-    yield* readPlainText(path, reading);
-    return;
-  }
+  const { format = 'auto' } = options;
   let known: DataFormat | null = format === 'auto' ? null : format;
-  let blank: Row[] = [];
-  for await (const line of readLines(path, reading)) {
-    const { row, known: found } = readRow(line, known);
-    known ??= found;
-    // Empty lines at the end of a file are no rows.
-    if (line.text.trim() === '' && !line.problem) {
-      blank.push(row);
-      continue;
-    }
-    yield* blank;
-    blank = [];
+  const { rows } = await readRawRows(path, options);
+  for await (const raw of rows) {
+    const row = readRow(raw, known);
+    known ??= settledFormat(row);
     yield row;
   }
-}
-
-function readRow(line: Line, format: DataFormat | null): { row: Row; known: DataFormat | null } {
-  const { row } = line;
-  let known = format;
-  try {
-    if (line.problem) throw new RowError(line.problem.reason, line.problem.fix);
-    const fields = parseRow(line.text);
-    known ??= detectFormat(fields);
-    return { row: { row, format: known ?? 'unknown', example: readExample(fields, known) }, known };
-  } catch (error) {
-    if (!(error instanceof RowError)) throw error;
-    return { row: { row, format: known ?? 'unknown', problem: error.problem }, known };
-  }
-}
-
-async function* readPlainText(path: string, options: LineReaderOptions): AsyncGenerator<Row> {
-  const format = 'text';
-  let part = '';
-  let start = 1;
-  let opens = true;
-  for await (const { row, text, problem } of readLines(path, options)) {
-    if (problem) {
-      yield { row, format, problem };
-      continue;
-    }
-    if (part.length >= textPartLength && /^\S/.test(text)) {
-      yield { row: start, format, example: { kind: 'text', text: part, opens, closes: false } };
-      [part, start, opens] = ['', row, false];
-    }
-    part += `${text}\n`;
-  }
-  if (part.trim() === '' && opens) return;
-  yield { row: start, format, example: { kind: 'text', text: part, opens, closes: true } };
 }

@@ -15,7 +15,9 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 it.each([
   ['rows.jsonl', '.jsonl'],
   ['ROWS.JSONL', '.jsonl'],
-  ['rows.json', '.jsonl'],
+  ['rows.json', '.json'],
+  ['rows.csv', '.csv'],
+  ['rows.PARQUET', '.parquet'],
   ['rows', '.jsonl'],
   ['book.txt', '.txt'],
   ['book.MD', '.txt'],
@@ -34,7 +36,7 @@ it.each([
   expect(await readFile(data.train, 'utf8')).toBe('hello');
 });
 
-it.each(['rows.csv', 'rows.parquet', 'rows.jsonl.gz', 'book.pdf', 'x.constructor'])(
+it.each(['rows.xlsx', 'rows.arrow', 'rows.jsonl.gz', 'book.pdf', 'x.constructor'])(
   'refuses %s, naming the field',
   (filename) => {
     expect(() => requireDataEnding(filename, 'training_file')).toThrow(

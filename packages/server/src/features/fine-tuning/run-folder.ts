@@ -21,11 +21,14 @@ export interface DataFile {
 }
 
 /** What the trainer reads, by the ending of the name that a file was uploaded under. */
-const dataEndings: Readonly<Record<string, '.jsonl' | '.txt'>> = {
+const dataEndings: Readonly<Record<string, string>> = {
   '': '.jsonl',
   '.jsonl': '.jsonl',
   '.ndjson': '.jsonl',
-  '.json': '.jsonl',
+  '.json': '.json',
+  '.csv': '.csv',
+  '.tsv': '.tsv',
+  '.parquet': '.parquet',
   '.txt': '.txt',
   '.md': '.txt',
 };
@@ -34,7 +37,7 @@ const endingOf = (filename: string): string => extname(filename).toLowerCase();
 /** Throws `invalid_request` for a file that no trainer reads. */
 export function requireDataEnding(filename: string, param: string): void {
   if (Object.hasOwn(dataEndings, endingOf(filename))) return;
-  const reason = `The file "${filename}" cannot be trained on: give JSONL (.jsonl, one JSON object a line) or plain text (.txt, .md).`;
+  const reason = `The file "${filename}" cannot be trained on: give JSON lines (.jsonl), a JSON list (.json), CSV (.csv, .tsv), Parquet (.parquet) or plain text (.txt, .md).`;
   throw new CorralError('invalid_request', { params: { reason }, param });
 }
 
