@@ -3,8 +3,12 @@
 //   last user message "say TEXT"       the words of TEXT, one token each
 //                     "echo"           the rendered prompt
 //                     "count N [MS]"   "1 2 … N", one number every MS milliseconds
+//                     "show FIELD"     a field of the request as JSON
+//                     "call JSON"      calls: [{"name", "arguments": text}], a few letters a step
 //                     "crash" | "freeze" | "fail"   dies, stops answering, answers with an error
 //   anything else                      "I do not know: <message>"
+// A result of a tool is repeated; a tool that must be called is called without arguments. A schema with
+// "not" is refused. A prompt asked before by the same tenant comes from the cache.
 // With an adapter every answer starts with its id. A model whose path holds "refused" or "dies" does so.
 import { copyFileSync, statSync, writeFileSync } from 'node:fs';
 import type {
@@ -15,9 +19,14 @@ import type {
   GenerationEvent,
   Prompt,
   ScoreResult,
+  TokenLogprob,
+  ToolCallDelta,
 } from '@corral/contracts';
 import { engineRequestSchema } from '@corral/contracts';
 import { tinyGguf } from '../features/models/tiny-gguf.fake.ts';
+
+type Send = (message: EngineMessage) => void;
+type Of<K extends EngineRequest['type']> = Extract<EngineRequest, { type: K }>;
 
 export const fakeEngineUrl = new URL(import.meta.url);
 
@@ -26,67 +35,139 @@ const encode = (text: string): number[] => Array.from(text, (letter) => letter.c
 const renderText = (prompt: Prompt): string => {
   if (prompt.kind === 'text') return prompt.text;
   if (prompt.kind === 'tokens') return String.fromCodePoint(...prompt.tokens);
+  const template = prompt.chat_template ?? '';
+  const tools = (prompt.tools ?? []).map(({ name }) => `<tool>${name}\n`);
   const turns = prompt.messages.map(({ role, content }) => `<${role}>${content}\n`);
-  return `${turns.join('')}<assistant>`;
+  return `${template}${tools.join('')}${turns.join('')}<assistant>`;
 };
 
-function answerTo(prompt: Prompt): { pieces: string[]; pauseMs: number } {
+/** What one step brings. */
+interface Piece {
+  readonly text: string;
+  readonly call?: ToolCallDelta;
+}
+interface Script {
+  readonly pieces: readonly Piece[];
+  readonly pauseMs: number;
+}
+const spoken = (pieces: readonly string[], pauseMs = 0): Script => ({
+  pieces: pieces.map((text) => ({ text })),
+  pauseMs,
+});
+
+function called(calls: readonly { name: string; arguments: string }[]): Script {
+  const pieces = calls.flatMap(({ name, arguments: text }, index): Piece[] => {
+    const parts = text.match(/[^]{1,4}/g) ?? [];
+    const head = { index, id: `call_${index}`, name, arguments: '' };
+    const deltas = [head, ...parts.map((part) => ({ index, arguments: part }))];
+    return deltas.map((call) => ({ text: '', call }));
+  });
+  return { pieces, pauseMs: 0 };
+}
+
+/** The tool that a request leaves no choice but to call. */
+function demanded(prompt: Prompt): string | undefined {
+  if (prompt.kind !== 'messages') return undefined;
+  const { tool_choice: choice, tools } = prompt;
+  return typeof choice === 'object'
+    ? choice.name
+    : choice === 'required'
+      ? tools?.[0]?.name
+      : undefined;
+}
+
+function answerTo(request: Of<'generate'>): Script {
+  const { prompt } = request;
   const text = renderText(prompt);
+  const last = prompt.kind === 'messages' ? prompt.messages.at(-1) : undefined;
+  if (last?.role === 'tool') return spoken([`${last.name} says `, last.content]);
   const asked =
     prompt.kind === 'messages'
       ? (prompt.messages.findLast((m) => m.role === 'user')?.content ?? '')
       : text;
   const [verb = '', ...words] = asked.split(' ');
   const rest = words.join(' ');
-  if (verb === 'say') return { pieces: rest.match(/\s*\S+/g) ?? [], pauseMs: 0 };
-  if (verb === 'echo') return { pieces: [text], pauseMs: 0 };
+  if (verb === 'call') return called(JSON.parse(rest));
+  const tool = demanded(prompt);
+  if (tool !== undefined) return called([{ name: tool, arguments: '{}' }]);
+  if (verb === 'show') return spoken([JSON.stringify(request[rest as keyof typeof request])]);
+  if (verb === 'say') return spoken(rest.match(/\s*\S+/g) ?? []);
+  if (verb === 'echo') return spoken([text]);
   if (verb === 'count') {
     const numbers = Array.from({ length: Number(words[0]) }, (_, i) => `${i + 1} `);
-    return { pieces: numbers, pauseMs: Number(words[1] ?? 0) };
+    return spoken(numbers, Number(words[1] ?? 0));
   }
-  return { pieces: ['I do not know: ', asked], pauseMs: 0 };
+  return spoken(['I do not know: ', asked]);
 }
-
-type Send = (message: EngineMessage) => void;
-type Of<K extends EngineRequest['type']> = Extract<EngineRequest, { type: K }>;
 
 const fail = (send: Send, id: string, reason: string): void =>
   send({ type: 'error', id, error: { code: 'engine_failed', params: { reason } } });
 
+const logprobOf = (token: number, text: string, count: number): TokenLogprob => {
+  const one = { token, text, bytes: [...Buffer.from(text)], logprob: -0.1 };
+  return { ...one, top: Array.from({ length: count }, () => one) };
+};
+
+interface GenerationOptions {
+  readonly emit: (event: GenerationEvent) => void;
+  /** Tokens of the prompt that need not be computed again. */
+  readonly cachedTokens: number;
+}
+
 /** One answer on its way: a piece a step. */
 class Generation {
   readonly #request: Of<'generate'>;
-  readonly #pieces: readonly string[];
+  readonly #pieces: readonly Piece[];
   readonly #pauseMs: number;
-  readonly #emit: (event: GenerationEvent) => void;
+  readonly #options: GenerationOptions;
+  readonly #deadline: NodeJS.Timeout | null;
   #timer: NodeJS.Timeout;
   #at = 0;
   #text = '';
 
-  constructor(request: Of<'generate'>, emit: (event: GenerationEvent) => void) {
-    const { pieces, pauseMs } = answerTo(request.prompt);
-    const adapter = request.adapter_id;
+  constructor(request: Of<'generate'>, options: GenerationOptions) {
+    const { pieces, pauseMs } = answerTo(request);
+    const { adapter_id: adapter, deadline_ms: deadline } = request;
     this.#request = request;
-    this.#pieces = adapter ? [`[${adapter.slice(0, 4)}] `, ...pieces] : pieces;
+    this.#pieces = adapter ? [{ text: `[${adapter.slice(0, 4)}] ` }, ...pieces] : pieces;
     this.#pauseMs = pauseMs;
-    this.#emit = emit;
+    this.#options = options;
+    this.#deadline = deadline ? setTimeout(() => this.end('deadline'), deadline) : null;
+    if (request.echo) this.#echo();
     this.#timer = setTimeout(() => this.#step(), pauseMs);
   }
 
   end(reason: FinishReason, piece = ''): void {
     clearTimeout(this.#timer);
-    const prompt_tokens = encode(renderText(this.#request.prompt)).length;
-    const finish = { reason, prompt_tokens, completion_tokens: this.#at, cached_tokens: 0 };
-    this.#emit({ id: this.#request.id, text: piece, tokens: [], finish });
+    if (this.#deadline) clearTimeout(this.#deadline);
+    const finish = {
+      reason,
+      prompt_tokens: encode(renderText(this.#request.prompt)).length,
+      completion_tokens: this.#at,
+      cached_tokens: this.#options.cachedTokens,
+    };
+    this.#options.emit({ id: this.#request.id, text: piece, tokens: [], finish });
+  }
+
+  #echo(): void {
+    const { id, prompt, top_logprobs: count } = this.#request;
+    const text = renderText(prompt);
+    const tokens = encode(text);
+    const logprobs = tokens.map((token, i) =>
+      i === 0 ? null : logprobOf(token, String.fromCodePoint(token), count ?? 0),
+    );
+    const echoed = { text, tokens, ...(count === null ? {} : { logprobs }) };
+    this.#options.emit({ id, text: '', tokens: [], prompt: echoed });
   }
 
   #step(): void {
-    const { id, max_tokens: maxTokens, stop } = this.#request;
+    const { id, max_tokens: maxTokens, stop, top_logprobs: count } = this.#request;
     if (this.#at >= this.#pieces.length || this.#at >= maxTokens) {
-      this.end(this.#at >= this.#pieces.length ? 'stop' : 'length');
+      const isCall = this.#pieces.at(-1)?.call !== undefined;
+      this.end(this.#at < this.#pieces.length ? 'length' : isCall ? 'tool_calls' : 'stop');
       return;
     }
-    const piece = this.#pieces[this.#at++] ?? '';
+    const { text: piece, call } = this.#pieces[this.#at++] ?? { text: '' };
     const whole = this.#text + piece;
     const cuts = stop.map((word) => whole.indexOf(word)).filter((at) => at >= 0);
     if (cuts.length > 0) {
@@ -94,15 +175,16 @@ class Generation {
       return;
     }
     this.#text = whole;
-    this.#emit({ id, text: piece, tokens: [this.#at], ...this.#logprobs(piece) });
+    this.#options.emit({
+      id,
+      text: piece,
+      tokens: [this.#at],
+      ...(call ? { tool_calls: [call] } : {}),
+      ...(count === null
+        ? {}
+        : { logprobs: [logprobOf(this.#at, call?.arguments ?? piece, count)] }),
+    });
     this.#timer = setTimeout(() => this.#step(), this.#pauseMs);
-  }
-
-  #logprobs(piece: string): Pick<GenerationEvent, 'logprobs'> {
-    const count = this.#request.top_logprobs;
-    if (count === null) return {};
-    const one = { token: this.#at, text: piece, bytes: [...Buffer.from(piece)], logprob: -0.1 };
-    return { logprobs: [{ ...one, top: Array.from({ length: count }, () => one) }] };
   }
 }
 
@@ -174,12 +256,29 @@ async function quantise({ id, source, target }: Of<'quantize'>, send: Send): Pro
   send({ type: 'result', id, value: {} });
 }
 
+function refuseSchema({ id, response_format: format }: Of<'generate'>, send: Send): boolean {
+  if (format?.type !== 'json_schema' || !('not' in format.schema)) return false;
+  const param = 'response_format.json_schema.schema.not';
+  const params = { param, reason: 'this keyword cannot be held to while generating' };
+  send({ type: 'error', id, error: { code: 'unsupported_parameter', params, param } });
+  return true;
+}
+
 function serve(send: Send): (request: EngineRequest) => void {
   const running = new Map<string, Generation>();
   const adapters = new Set<string>();
+  const cached = new Set<string>();
   const emit = (event: GenerationEvent): void => {
     if (event.finish) running.delete(event.id);
     send({ type: 'tokens', events: [event] });
+  };
+  /** Tokens of the prompt that a prompt of this tenant has left. */
+  const reuse = ({ tenant, prompt, cache_prompt: mayReuse }: Of<'generate'>): number => {
+    const text = renderText(prompt);
+    const key = `${tenant} ${text}`;
+    const known = cached.has(key);
+    if (mayReuse) cached.add(key);
+    return mayReuse && known ? encode(text).length - 1 : 0;
   };
   const status = () => ({
     active: running.size,
@@ -202,8 +301,10 @@ function serve(send: Send): (request: EngineRequest) => void {
         adapters.delete(request.adapter_id);
         return {};
       case 'generate':
-        if (obey(request, send) || refuseTooLong(request, send)) return undefined;
-        running.set(request.id, new Generation(request, emit));
+        if (obey(request, send) || refuseTooLong(request, send) || refuseSchema(request, send)) {
+          return undefined;
+        }
+        running.set(request.id, new Generation(request, { emit, cachedTokens: reuse(request) }));
         return undefined;
       case 'cancel':
         running.get(request.target)?.end('cancelled');
@@ -211,7 +312,7 @@ function serve(send: Send): (request: EngineRequest) => void {
       case 'render': {
         if (refuseTooLong(request, send)) return undefined;
         const text = renderText(request.prompt);
-        return { text, tokens: encode(text) };
+        return { text, tokens: encode(text), pieces: Array.from(text) };
       }
       case 'score':
         return score(request);
