@@ -45,4 +45,22 @@ describe('fills', () => {
     expect(a.filter((x) => x === 0).length / a.length).toBeCloseTo(0.25, 1);
     expect(a).not.toEqual(b);
   });
+
+  it('dropout: no element tells of another, near it or in another row', () => {
+    const length = 100_003;
+    const dropped = (stream: number): Float32Array => {
+      const values = new Float32Array(length);
+      fillDropout(key, values, { probability: 0.3, stream });
+      return values.map((x) => Number(x === 0) - 0.3);
+    };
+    const one = dropped(5);
+    const correlation = (other: Float32Array, lag: number): number =>
+      mean(one.subarray(0, length - 64).map((x, i) => x * (other[i + lag] ?? 0))) / (0.3 * 0.7);
+    for (const lag of [1, 2, 3, 4, 7, 8, 16, 32, 64]) {
+      expect(Math.abs(correlation(one, lag))).toBeLessThan(0.015);
+    }
+    for (const stream of [0, 4, 6, 7]) {
+      expect(Math.abs(correlation(dropped(stream), 0))).toBeLessThan(0.015);
+    }
+  });
 });
