@@ -203,6 +203,11 @@ export const errorTable = {
     'Wait for the time given in Retry-After and send the request again.',
     503,
   ),
+  deadline_exceeded: server(
+    'The deadline of {deadline_ms} ms passed before anything was generated.',
+    'Allow more time, or send the request when the server is less busy.',
+    504,
+  ),
   parity_failed: invalid(
     'The model "{model}" does not answer as it was trained: {reason}',
     'Run "corral models show {model}" for the first difference and its likely cause.',

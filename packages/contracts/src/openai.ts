@@ -5,22 +5,58 @@ import { z } from 'zod';
 
 const metadata = z.record(z.string().max(64), z.string().max(512)).nullish();
 const text = z.string().max(4_000_000);
+const model = z.string().min(1).max(256);
 
-export const contentPartSchema = z.looseObject({ type: z.string(), text: text.optional() });
+export const contentPartSchema = z.looseObject({
+  type: z.string(),
+  text: text.optional(),
+  refusal: text.optional(),
+});
+/** A call in the history; `custom` calls and others are refused where they are read. */
+const toolCallInputSchema = z.looseObject({
+  id: z.string().min(1).max(256),
+  type: z.string().optional(),
+  function: z.looseObject({ name: z.string().min(1).max(256), arguments: text }).optional(),
+});
 export const chatMessageSchema = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-  content: z.union([text, z.array(contentPartSchema), z.null()]).optional(),
+  content: z.union([text, z.array(contentPartSchema).max(2048), z.null()]).optional(),
   name: z.string().max(256).optional(),
-  tool_calls: z.array(z.looseObject({})).optional(),
+  refusal: text.nullish(),
+  tool_calls: z.array(toolCallInputSchema).max(128).nullish(),
+  tool_call_id: z.string().max(256).optional(),
+  function_call: z.looseObject({ name: z.string().min(1).max(256), arguments: text }).nullish(),
 });
 
-export const chatCompletionRequestSchema = z.looseObject({
-  model: z.string().min(1).max(256),
-  messages: z.array(chatMessageSchema).min(1).max(2048),
+const functionDefinition = z.looseObject({
+  name: z.string().max(256),
+  description: text.nullish(),
+  parameters: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+});
+export const chatToolSchema = z.looseObject({
+  type: z.string(),
+  function: functionDefinition.optional(),
+});
+
+/** Corral's own additions. Strict, unlike the rest: a misspelt name here is nobody else's field. */
+const corralOptions = {
+  top_k: z.int().min(0).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  typical_p: z.number().gt(0).max(1).optional(),
+  repetition_penalty: z.number().gt(0).max(10).optional(),
+  ignore_eos: z.boolean().optional(),
+  /** From the moment the engine has the request; at most a day. */
+  deadline_ms: z.int().min(1).max(86_400_000).optional(),
+  /** false: the prefix cache is neither read nor written. */
+  cache_prompt: z.boolean().optional(),
+};
+const chatTemplate = z.string().min(1).max(262_144).optional();
+
+const generationFields = {
+  model,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
-  max_tokens: z.int().min(1).nullish(),
-  max_completion_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
@@ -28,20 +64,85 @@ export const chatCompletionRequestSchema = z.looseObject({
   seed: z.int().nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(4)]).nullish(),
   n: z.int().min(1).max(128).nullish(),
+  logit_bias: z.record(z.string(), z.number().min(-100).max(100)).nullish(),
+  user: z.string().max(512).nullish(),
+};
+
+/** How a prompt is made of messages: for completions and for looking at it. */
+const promptFields = {
+  messages: z.array(chatMessageSchema).min(1).max(2048),
+  tools: z.array(chatToolSchema).max(128).nullish(),
+  tool_choice: z.union([z.string(), z.looseObject({ type: z.string() })]).nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  /** Older names of tools and tool_choice. */
+  functions: z.array(functionDefinition).max(128).nullish(),
+  function_call: z.union([z.string(), z.looseObject({ name: z.string() })]).nullish(),
+};
+
+export const chatCompletionRequestSchema = z.looseObject({
+  ...generationFields,
+  ...promptFields,
+  max_tokens: z.int().min(1).nullish(),
+  max_completion_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  logit_bias: z.record(z.string(), z.number().min(-100).max(100)).nullish(),
-  user: z.string().max(512).optional(),
-  corral: z
+  response_format: z
     .looseObject({
-      top_k: z.int().min(0).optional(),
-      min_p: z.number().min(0).max(1).optional(),
-      repetition_penalty: z.number().gt(0).max(10).optional(),
-      ignore_eos: z.boolean().optional(),
+      type: z.string(),
+      json_schema: z
+        .looseObject({
+          name: z.string().max(256).optional(),
+          schema: z.record(z.string(), z.unknown()).nullish(),
+          strict: z.boolean().nullish(),
+        })
+        .optional(),
+    })
+    .nullish(),
+  metadata,
+  corral: z.strictObject({ ...corralOptions, chat_template: chatTemplate }).optional(),
+});
+export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>;
+
+const tokenIds = z.array(z.int().min(0)).min(1).max(1_048_576);
+/** Texts or lists of token ids, one or several. */
+const textOrTokens = (most: number) =>
+  z.union([text, z.array(text).min(1).max(most), tokenIds, z.array(tokenIds).min(1).max(most)]);
+
+export const completionRequestSchema = z.looseObject({
+  ...generationFields,
+  prompt: textOrTokens(64),
+  max_tokens: z.int().min(0).nullish(),
+  logprobs: z.int().min(0).max(5).nullish(),
+  echo: z.boolean().nullish(),
+  best_of: z.int().min(1).max(20).nullish(),
+  suffix: text.nullish(),
+  corral: z.strictObject(corralOptions).optional(),
+});
+export type CompletionRequest = z.infer<typeof completionRequestSchema>;
+
+export const embeddingRequestSchema = z.looseObject({
+  model,
+  input: textOrTokens(2048),
+  encoding_format: z.enum(['float', 'base64']).nullish(),
+  dimensions: z.int().min(1).nullish(),
+  user: generationFields.user,
+  corral: z
+    .strictObject({
+      /** `model` = what the file says, else mean. */
+      pooling: z.enum(['model', 'mean', 'last', 'cls']).optional(),
+      normalize: z.boolean().optional(),
     })
     .optional(),
 });
-export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>;
+export type EmbeddingRequest = z.infer<typeof embeddingRequestSchema>;
+
+/** POST /api/v1/render: the prompt of a chat completion, as the model would see it. */
+export const renderRequestSchema = z.looseObject({
+  model,
+  ...promptFields,
+  corral: z.strictObject({ chat_template: chatTemplate }).optional(),
+});
+export type RenderRequest = z.input<typeof renderRequestSchema>;
 
 /** What the policy decided, shown to the person (never silent). */
 export interface PolicyNotice {

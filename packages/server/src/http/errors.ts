@@ -63,6 +63,8 @@ function sendError(reply: FastifyReply, error: CorralError, requestId: string): 
     const seconds = error.details?.['retry_after_seconds'];
     void reply.header('retry-after', String(typeof seconds === 'number' ? Math.ceil(seconds) : 1));
   }
+  // Who sets a deadline has no use for an answer after it; clients retry a 504 by themselves.
+  if (error.code === 'deadline_exceeded') void reply.header('x-should-retry', 'false');
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer');
   // The route's own response schemas describe its success; an error has its own shape.
   return reply

@@ -13,6 +13,8 @@ export interface SseStream {
   readonly signal: AbortSignal;
   /** One `data:` event of JSON. Waits while the client reads slowly; does nothing when it has gone. */
   send(value: unknown): Promise<void>;
+  /** Events that are already in their frames. The promise is there only when the sender must wait. */
+  write(frames: string): Promise<void> | undefined;
   /** An OpenAI-shaped error event, then the end. */
   fail(error: CorralError): Promise<void>;
   /** `data: [DONE]`, then the end. */
@@ -74,10 +76,10 @@ export class SseStreams {
     if (raw.destroyed) leave();
 
     const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
-    const write = async (text: string): Promise<void> => {
-      if (isClosed()) return;
+    const write = (text: string): Promise<void> | undefined => {
+      if (isClosed()) return undefined;
       raw.write(text);
-      if (raw.writableLength > maxBufferedBytes) await drained(raw);
+      return raw.writableLength > maxBufferedBytes ? drained(raw) : undefined;
     };
     const close = async (last: string): Promise<void> => {
       if (isClosed()) return;
@@ -89,7 +91,8 @@ export class SseStreams {
         return isClosed();
       },
       signal: left.signal,
-      send: (value) => write(`data: ${JSON.stringify(value)}\n\n`),
+      send: async (value) => write(`data: ${JSON.stringify(value)}\n\n`),
+      write,
       fail: (error) => close(`data: ${JSON.stringify(toErrorBody(error, String(request.id)))}\n\n`),
       done: () => close('data: [DONE]\n\n'),
     };

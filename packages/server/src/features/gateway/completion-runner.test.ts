@@ -4,7 +4,7 @@ import { CorralError } from '@corral/contracts';
 import * as fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import type { SseStream } from '../../http/sse.ts';
-import { chatShape } from './completion-shapes.ts';
+import { chatShape } from './chat-shape.ts';
 import { runStream, runWhole } from './completion-runner.ts';
 import type { Run } from './completion-runner.ts';
 import type { Answering } from './gateway-service.ts';
@@ -22,8 +22,14 @@ function recorder(): { stream: SseStream; sent: Sent[]; ends: string[] } {
   const stream: SseStream = {
     closed: false,
     signal: new AbortController().signal,
-    send: async (value) => {
-      sent.push(JSON.parse(JSON.stringify(value)) as Sent);
+    send: () => Promise.reject(new Error('frames are written')),
+    write(frames) {
+      expect(frames.endsWith('\n\n')).toBe(true);
+      for (const line of frames.slice(0, -2).split('\n\n')) {
+        expect(line.startsWith('data: ')).toBe(true);
+        sent.push(JSON.parse(line.slice(6)) as Sent);
+      }
+      return undefined;
     },
     fail: async (error) => {
       ends.push(error.code);
@@ -42,7 +48,7 @@ async function* choice(pieces: readonly string[], error?: Error): AsyncGenerator
     yield { kind: 'text', text, logprobs: [] };
   }
   if (error) throw error;
-  yield { kind: 'end', finishReason: 'stop', usage, decisions: [] };
+  yield { kind: 'end', finishReason: 'stop', atDeadline: false, usage, decisions: [] };
 }
 
 const runOf = (choices: AsyncIterable<GuardedEvent>[], includeUsage = false): Run => ({
@@ -50,12 +56,15 @@ const runOf = (choices: AsyncIterable<GuardedEvent>[], includeUsage = false): Ru
     served: { model: { id: 'm' } },
     fingerprint: 'fp_1',
     inputNotices: [],
-    choices,
+    choices: choices.map((events) => ({ prompt: 0, events })),
   } as unknown as Answering,
   head: { id: 'chatcmpl-1', created: 1, model: 'm', system_fingerprint: 'fp_1' },
   shape: chatShape,
   withLogprobs: false,
   includeUsage,
+  n: choices.length,
+  echo: false,
+  olderCalls: false,
 });
 
 test('texts arrive whole and in order, each answer opened and finished once', async () => {

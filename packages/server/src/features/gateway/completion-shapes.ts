@@ -1,7 +1,8 @@
-// OpenAI's answers, byte for byte where clients look: chat completions and text completions, whole and in
-// chunks. Pure: facts in, objects out. Corral's own additions stand under `corral`.
-import type { PolicyNotice, TokenLogprob } from '@corral/contracts';
-import type { FinishReason, GenerationUsage } from './guarded-generation.ts';
+// What OpenAI's two kinds of answers have in common: the facts they are written from, their usage, and
+// what Corral adds. Pure: facts in, text and objects out.
+import type { PolicyNotice, ToolCall, ToolCallDelta } from '@corral/contracts';
+import type { EndEvent, FinishReason, GenerationUsage, TextEvent } from './guarded-generation.ts';
+import type { ShownLogprob } from './logprob-gate.ts';
 
 /** The same for every chunk of an answer. */
 export interface CompletionHead {
@@ -13,8 +14,11 @@ export interface CompletionHead {
 }
 
 export interface FinishedChoice {
+  /** Which prompt of the request it answers. */
+  readonly prompt: number;
   readonly text: string;
-  readonly logprobs: readonly TokenLogprob[];
+  readonly calls: readonly ToolCall[];
+  readonly logprobs: readonly ShownLogprob[];
   readonly finishReason: FinishReason;
   readonly usage: GenerationUsage;
 }
@@ -23,18 +27,32 @@ export interface FinishedChoice {
 export interface CorralAddition {
   readonly model: string;
   readonly policy: readonly PolicyNotice[];
+  /** The request's `corral.deadline_ms` cut the answer. */
+  readonly stopped_by?: 'deadline';
 }
 
-/** Answers of one request share one prompt: it is counted once. */
-export function usageOf(choices: readonly { readonly usage: GenerationUsage }[]) {
-  const prompt = Math.max(0, ...choices.map(({ usage }) => usage.prompt));
-  const completion = choices.reduce((sum, { usage }) => sum + usage.completion, 0);
+/** Answers to one prompt share it: it is counted once. */
+export function usageOf(
+  choices: readonly { readonly prompt: number; readonly usage: GenerationUsage }[],
+) {
+  const prompts = new Map<number, { prompt: number; cached: number }>();
+  let completion = 0;
+  for (const { prompt, usage } of choices) {
+    const known = prompts.get(prompt) ?? { prompt: 0, cached: 0 };
+    prompts.set(prompt, {
+      prompt: Math.max(known.prompt, usage.prompt),
+      cached: Math.max(known.cached, usage.cached),
+    });
+    completion += usage.completion;
+  }
+  const counts = [...prompts.values()];
+  const prompt = counts.reduce((sum, count) => sum + count.prompt, 0);
   return {
     prompt_tokens: prompt,
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: {
-      cached_tokens: Math.max(0, ...choices.map(({ usage }) => usage.cached)),
+      cached_tokens: counts.reduce((sum, { cached }) => sum + cached, 0),
       audio_tokens: 0,
     },
     completion_tokens_details: {
@@ -47,159 +65,32 @@ export function usageOf(choices: readonly { readonly usage: GenerationUsage }[])
 }
 type Usage = ReturnType<typeof usageOf>;
 
-const chatLogprobs = (entries: readonly TokenLogprob[]) => ({
-  content: entries.map(({ text, logprob, bytes, top }) => ({
-    token: text,
-    logprob,
-    bytes,
-    top_logprobs: top.map((other) => ({
-      token: other.text,
-      logprob: other.logprob,
-      bytes: other.bytes,
-    })),
-  })),
-  refusal: null,
-});
-
-/** Text completions' own older form: four arrays side by side. */
-const textLogprobs = (entries: readonly TokenLogprob[], startOffset: number) => {
-  let offset = startOffset;
-  return {
-    tokens: entries.map(({ text }) => text),
-    token_logprobs: entries.map(({ logprob }) => logprob),
-    top_logprobs: entries.map(({ top }) =>
-      Object.fromEntries(top.map(({ text, logprob }) => [text, logprob])),
-    ),
-    text_offset: entries.map(({ text }) => {
-      const at = offset;
-      offset += text.length;
-      return at;
-    }),
-  };
-};
-
-interface ChunkOptions {
-  readonly index: number;
+export interface ShapeOptions {
   /** Whether the request asked for log-probabilities. */
   readonly withLogprobs: boolean;
-  /** UTF-16 units of this choice that went out before. */
-  readonly offset: number;
+  /** The request knows only `functions`: a call is answered as `function_call`. */
+  readonly olderCalls: boolean;
+}
+
+/** The chunks of one choice, as frames of server-sent events. What opens a choice comes with its first. */
+export interface ChoiceChunks {
+  text(event: TextEvent): string;
+  calls(deltas: readonly ToolCallDelta[]): string;
+  finish(end: EndEvent, addition: CorralAddition): string;
 }
 
 /** One way of writing an answer down. */
 export interface CompletionShape {
   readonly idPrefix: string;
-  /** The first chunk of a choice; null: none. */
-  opening(head: CompletionHead, index: number): unknown;
-  text(
-    head: CompletionHead,
-    part: { text: string; logprobs: readonly TokenLogprob[] },
-    options: ChunkOptions,
-  ): unknown;
-  finish(
-    head: CompletionHead,
-    index: number,
-    end: { finishReason: FinishReason; addition: CorralAddition },
-  ): unknown;
+  chunks(head: CompletionHead, index: number, options: ShapeOptions): ChoiceChunks;
   /** The last chunk of a stream that asked for usage. */
-  usage(head: CompletionHead, usage: Usage): unknown;
+  usage(head: CompletionHead, usage: Usage): string;
   whole(
     head: CompletionHead,
     choices: readonly FinishedChoice[],
-    options: { withLogprobs: boolean; addition: CorralAddition },
+    facts: ShapeOptions & { addition: CorralAddition; usage: Usage },
   ): unknown;
 }
 
-const chatChunk = (head: CompletionHead, choices: readonly unknown[], more: object = {}) => ({
-  id: head.id,
-  object: 'chat.completion.chunk',
-  created: head.created,
-  model: head.model,
-  service_tier: 'default',
-  system_fingerprint: head.system_fingerprint,
-  choices,
-  ...more,
-});
-
-export const chatShape: CompletionShape = {
-  idPrefix: 'chatcmpl-',
-  opening: (head, index) =>
-    chatChunk(head, [
-      {
-        index,
-        delta: { role: 'assistant', content: '', refusal: null },
-        logprobs: null,
-        finish_reason: null,
-      },
-    ]),
-  text: (head, { text, logprobs }, { index, withLogprobs }) =>
-    chatChunk(head, [
-      {
-        index,
-        delta: { content: text },
-        logprobs: withLogprobs ? chatLogprobs(logprobs) : null,
-        finish_reason: null,
-      },
-    ]),
-  finish: (head, index, { finishReason, addition }) =>
-    chatChunk(head, [{ index, delta: {}, logprobs: null, finish_reason: finishReason }], {
-      corral: addition,
-    }),
-  usage: (head, usage) => chatChunk(head, [], { usage }),
-  whole: (head, choices, { withLogprobs, addition }) => ({
-    id: head.id,
-    object: 'chat.completion',
-    created: head.created,
-    model: head.model,
-    choices: choices.map(({ text, logprobs, finishReason }, index) => ({
-      index,
-      message: { role: 'assistant', content: text, refusal: null, annotations: [] },
-      logprobs: withLogprobs ? chatLogprobs(logprobs) : null,
-      finish_reason: finishReason,
-    })),
-    usage: usageOf(choices),
-    service_tier: 'default',
-    system_fingerprint: head.system_fingerprint,
-    corral: addition,
-  }),
-};
-
-const textChunk = (head: CompletionHead, choices: readonly unknown[], more: object = {}) => ({
-  id: head.id,
-  object: 'text_completion',
-  created: head.created,
-  model: head.model,
-  system_fingerprint: head.system_fingerprint,
-  choices,
-  ...more,
-});
-
-export const textShape: CompletionShape = {
-  idPrefix: 'cmpl-',
-  opening: () => null,
-  text: (head, { text, logprobs }, { index, withLogprobs, offset }) =>
-    textChunk(head, [
-      {
-        index,
-        text,
-        logprobs: withLogprobs ? textLogprobs(logprobs, offset) : null,
-        finish_reason: null,
-      },
-    ]),
-  finish: (head, index, { finishReason, addition }) =>
-    textChunk(head, [{ index, text: '', logprobs: null, finish_reason: finishReason }], {
-      corral: addition,
-    }),
-  usage: (head, usage) => textChunk(head, [], { usage }),
-  whole: (head, choices, { withLogprobs, addition }) =>
-    textChunk(
-      head,
-      choices.map(({ text, logprobs, finishReason }, index) => ({
-        index,
-        text,
-        logprobs: withLogprobs ? textLogprobs(logprobs, 0) : null,
-        finish_reason: finishReason,
-      })),
-      { usage: usageOf(choices), corral: addition },
-    ),
-};
+/** One frame of server-sent events. */
+export const frame = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;

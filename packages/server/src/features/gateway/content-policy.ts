@@ -26,7 +26,7 @@ export interface OutputGuard {
   end(): GuardStep;
 }
 
-interface InputJudgement {
+export interface InputJudgement {
   readonly action: 'allow' | 'annotate' | 'redact' | 'refuse';
   readonly decisions: readonly PolicyDecision[];
   /** The messages' texts, redactions applied. */

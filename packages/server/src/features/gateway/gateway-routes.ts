@@ -3,8 +3,9 @@
 import {
   CorralError,
   chatCompletionRequestSchema,
-  chatMessageSchema,
+  completionRequestSchema,
   newId,
+  renderRequestSchema,
 } from '@corral/contracts';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
@@ -12,14 +13,17 @@ import type { FeatureRoutes } from '../../http/feature.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { SseStream, SseStreams } from '../../http/sse.ts';
-import { chatSettings, promptMessages } from './chat-request.ts';
+import { chatPrompt, chatSettings } from './chat-request.ts';
+import { chatShape } from './chat-shape.ts';
+import { clientSignal } from './client-signal.ts';
 import { runStream, runWhole } from './completion-runner.ts';
-import { chatShape, textShape } from './completion-shapes.ts';
 import type { CompletionShape, FinishedChoice } from './completion-shapes.ts';
 import type { ContentPolicy } from './content-policy.ts';
 import type { FingerprintStore } from './fingerprint-store.ts';
 import type { GatewayRequest, GatewayService } from './gateway-service.ts';
-import { completionRequestSchema, textPrompts, textSettings } from './text-request.ts';
+import { refuseTooMany, textPrompts, textSettings } from './text-request.ts';
+import { textShape } from './text-shape.ts';
+import { wantsOlderForm } from './tool-request.ts';
 
 export interface GatewayRouteDependencies {
   readonly gateway: GatewayService;
@@ -29,37 +33,44 @@ export interface GatewayRouteDependencies {
   readonly onFinished: (choices: readonly FinishedChoice[]) => void;
 }
 
-/** Aborted when the client goes away before its answer is complete. */
-function signalOf(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort();
-  });
-  return gone.signal;
+interface Work {
+  readonly request: GatewayRequest;
+  readonly shape: CompletionShape;
+  readonly olderCalls: boolean;
 }
 
-const renderSchema = z.object({
-  model: z.string().min(1).max(256),
-  messages: z.array(chatMessageSchema).min(1).max(2048),
-});
+/** A template decides what the model takes for an instruction: it is the operator's to change. */
+function refuseTemplate(
+  { scopes }: RequestContext,
+  corral: { chat_template?: string | undefined } | undefined,
+): void {
+  if (corral?.chat_template === undefined || scopes.has('admin')) return;
+  throw new CorralError('permission_denied', {
+    params: { scope: 'admin' },
+    param: 'corral.chat_template',
+  });
+}
 
 /** Answers with one object, or with a stream on the hijacked reply. */
 async function complete(
   deps: GatewayRouteDependencies,
   { context, reply }: { context: RequestContext; reply: FastifyReply },
-  { request, shape }: { request: GatewayRequest; shape: CompletionShape },
+  { request, shape, olderCalls }: Work,
 ): Promise<unknown> {
   const { gateway, streams, onFinished } = deps;
   const { settings, model } = request;
   const created = Math.floor(Date.now() / 1000);
-  const answering = await gateway.answer(context, request, signalOf(reply));
+  const answering = await gateway.answer(context, request, clientSignal(reply));
   const id = newId('completion').replace(/^chatcmpl-/, shape.idPrefix);
   const run = {
     answering,
     head: { id, created, model, system_fingerprint: answering.fingerprint },
     shape,
+    olderCalls,
     withLogprobs: settings.topLogprobs !== null,
     includeUsage: settings.includeUsage,
+    n: settings.n,
+    echo: settings.echo,
   };
   if (!settings.stream) {
     const { body, choices } = await runWhole(run);
@@ -92,10 +103,19 @@ export const gatewayRoutes =
       { config: { scope: 'inference' }, schema: { body: chatCompletionRequestSchema } },
       async (request, reply) => {
         const { body } = request;
+        const context = contextOf(request);
         const settings = chatSettings(body);
-        const asked = { kind: 'messages', messages: promptMessages(body.messages) } as const;
-        const work = { request: { model: body.model, asked, settings }, shape: chatShape };
-        return complete(deps, { context: contextOf(request), reply }, work);
+        refuseTemplate(context, body.corral);
+        const prompts = [chatPrompt(body)];
+        return complete(
+          deps,
+          { context, reply },
+          {
+            request: { model: body.model, prompts, field: 'messages', settings },
+            shape: chatShape,
+            olderCalls: wantsOlderForm(body),
+          },
+        );
       },
     );
     app.post(
@@ -104,17 +124,30 @@ export const gatewayRoutes =
       async (request, reply) => {
         const { body } = request;
         const settings = textSettings(body);
-        const work = { request: { model: body.model, asked: textPrompts(body), settings } };
-        const caller = { context: contextOf(request), reply };
-        return complete(deps, caller, { ...work, shape: textShape });
+        const prompts = textPrompts(body.prompt);
+        refuseTooMany(prompts, settings.bestOf);
+        return complete(
+          deps,
+          { context: contextOf(request), reply },
+          {
+            request: { model: body.model, prompts, field: 'prompt', settings },
+            shape: textShape,
+            olderCalls: false,
+          },
+        );
       },
     );
     app.post(
       '/api/v1/render',
-      { config: { scope: ['inference', 'training', 'read'] }, schema: { body: renderSchema } },
+      {
+        config: { scope: ['inference', 'training', 'read'] },
+        schema: { body: renderRequestSchema },
+      },
       async (request) => {
-        const { model, messages } = request.body;
-        return gateway.render(contextOf(request), { model, messages: promptMessages(messages) });
+        const { body } = request;
+        const context = contextOf(request);
+        refuseTemplate(context, body.corral);
+        return gateway.render(context, { model: body.model, prompt: chatPrompt(body) });
       },
     );
     app.get('/v1/policy', { config: { public: true } }, () =>

@@ -28,9 +28,14 @@ async function run(pieces: readonly string[], guard = fakePolicy.guardOutput()) 
   const seen: GuardedEvent[] = [];
   let text = '';
   const tokens: string[] = [];
-  for await (const event of guardGeneration(generation(pieces), guard, () => Promise.resolve(7))) {
+  const options = {
+    newGuard: () => guard,
+    countPrompt: () => Promise.resolve(7),
+    logprobs: true,
+  };
+  for await (const event of guardGeneration(generation(pieces), options)) {
     seen.push(event);
-    if (event.kind === 'end') continue;
+    if (event.kind !== 'text') continue;
     text += event.text;
     tokens.push(...event.logprobs.map((logprob) => logprob.text));
     // What the tokens spell is a part of what has been shown, with redacted parts left out.

@@ -1,8 +1,15 @@
-// One answer on its way out: the engine's events pass the policy's guard, and what comes out is text that
-// may be shown, log-probabilities of exactly that text, and an end. The same for streamed and whole
-// answers. Knows neither HTTP nor OpenAI's shapes.
-import type { GenerationEvent, TokenLogprob } from '@corral/contracts';
+// One answer on its way out: the engine's events pass the policy's guard, and what comes out is text and
+// calls that may be shown, log-probabilities of exactly that text, and an end. The same for streamed and
+// whole answers. Knows neither HTTP nor OpenAI's shapes.
+import { CorralError } from '@corral/contracts';
+import type { GenerationEvent, ToolCallDelta } from '@corral/contracts';
 import type { OutputGuard, PolicyDecision } from './content-policy.ts';
+import { GuardedCalls } from './guarded-calls.ts';
+import type { ReleasedCalls } from './guarded-calls.ts';
+import { GuardedText } from './guarded-text.ts';
+import type { ReleasedText } from './guarded-text.ts';
+import { LogprobGate, promptEntries } from './logprob-gate.ts';
+import type { ShownLogprob } from './logprob-gate.ts';
 
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
@@ -12,121 +19,152 @@ export interface GenerationUsage {
   readonly cached: number;
 }
 
-export type GuardedEvent =
-  | { readonly kind: 'text'; readonly text: string; readonly logprobs: readonly TokenLogprob[] }
-  | {
-      readonly kind: 'end';
-      readonly finishReason: FinishReason;
-      readonly usage: GenerationUsage;
-      readonly decisions: readonly PolicyDecision[];
-    };
+export interface TextEvent {
+  readonly kind: 'text';
+  readonly text: string;
+  readonly logprobs: readonly ShownLogprob[];
+}
+export interface CallsEvent {
+  readonly kind: 'calls';
+  readonly deltas: readonly ToolCallDelta[];
+}
+export interface EndEvent {
+  readonly kind: 'end';
+  readonly finishReason: FinishReason;
+  /** The deadline cut it: OpenAI has no word for that, so the finish reason is `length`. */
+  readonly atDeadline: boolean;
+  readonly usage: GenerationUsage;
+  readonly decisions: readonly PolicyDecision[];
+}
+export type GuardedEvent = TextEvent | CallsEvent | EndEvent;
 
-interface HeldLogprob {
-  readonly entry: TokenLogprob;
-  /** UTF-16 offsets of the token in the engine's text. */
-  readonly start: number;
-  readonly end: number;
+export interface GuardOptions {
+  readonly newGuard: () => OutputGuard;
+  /** Asked only when the policy ends an answer before the engine has said how long the prompt was. */
+  readonly countPrompt: () => Promise<number>;
+  /** The answer is JSON: judged as its reader sees it. */
+  readonly json?: boolean;
+  readonly logprobs?: boolean;
+  readonly deadlineMs?: number | null;
+}
+
+const noLogprobs: readonly ShownLogprob[] = [];
+
+/** The guards of one answer. `out` is what may be shown of the last event. */
+class AnswerGuard {
+  out: GuardedEvent[] = [];
+  readonly decisions: PolicyDecision[] = [];
+  isStopped = false;
+  completion = 0;
+  readonly #options: GuardOptions;
+  #text: GuardedText;
+  #calls: GuardedCalls | null = null;
+  /** Null: log-probabilities are not asked for, or the text goes on behind calls. */
+  #gate: LogprobGate | null;
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+    this.#text = this.#newText();
+    this.#gate = options.logprobs ? new LogprobGate() : null;
+  }
+
+  push(event: GenerationEvent): void {
+    this.completion += event.tokens.length;
+    if (event.prompt) this.#readPrompt(event.prompt);
+    if (event.logprobs) this.#gate?.take(event.text, event.logprobs);
+    else if (event.text !== '') this.#gate?.take(event.text, []);
+    if (event.text !== '' && !this.isStopped) this.#release(this.#text.push(event.text));
+    if (event.tool_calls && !this.isStopped) this.#readCalls(event.tool_calls);
+    if (event.finish && !this.isStopped) this.#finish();
+  }
+
+  /** Any rule has changed the text. */
+  get isRedacted(): boolean {
+    return this.#text.redacted.length > 0;
+  }
+
+  #newText(): GuardedText {
+    return new GuardedText(this.#options.newGuard(), this.#options.json ? 'json' : 'plain');
+  }
+
+  /** The prompt is part of the answer's text, so that no word can hide on the border. */
+  #readPrompt(prompt: NonNullable<GenerationEvent['prompt']>): void {
+    if (prompt.logprobs) this.#gate?.take(prompt.text, promptEntries(prompt));
+    else this.#gate?.skip(prompt.text);
+    this.#release(this.#text.push(prompt.text));
+  }
+
+  #readCalls(deltas: readonly ToolCallDelta[]): void {
+    if (this.#calls === null) {
+      this.#calls = new GuardedCalls(this.#options.newGuard);
+      this.#release(this.#text.end(), true);
+      this.#text = this.#newText();
+      this.#gate = null;
+    }
+    if (!this.isStopped) this.#releaseCalls(this.#calls.push(deltas));
+  }
+
+  #finish(): void {
+    this.#release(this.#text.end(), true);
+    if (this.#calls && !this.isStopped) this.#releaseCalls(this.#calls.end());
+  }
+
+  #release({ text, decisions, stop }: ReleasedText, final = false): void {
+    if (decisions.length > 0) this.decisions.push(...decisions);
+    this.isStopped ||= stop !== null;
+    const logprobs = this.#gate?.free(this.#text, final && stop === null) ?? noLogprobs;
+    if (text !== '' || logprobs.length > 0) this.out.push({ kind: 'text', text, logprobs });
+  }
+
+  #releaseCalls({ deltas, decisions, blocked }: ReleasedCalls): void {
+    this.decisions.push(...decisions);
+    if (deltas.length > 0) this.out.push({ kind: 'calls', deltas });
+    if (blocked === null) return;
+    this.isStopped = true;
+    this.out.push({ kind: 'text', text: `[blocked: ${blocked.code}]`, logprobs: noLogprobs });
+  }
+}
+
+type Finish = NonNullable<GenerationEvent['finish']>;
+
+function endOf(guard: AnswerGuard, finish: Finish, options: GuardOptions): EndEvent | null {
+  const { reason, prompt_tokens: prompt, completion_tokens: completion, cached_tokens } = finish;
+  if (reason === 'cancelled') return null;
+  const atDeadline = reason === 'deadline';
+  if (atDeadline && completion === 0) {
+    const params = { deadline_ms: options.deadlineMs ?? 0 };
+    throw new CorralError('deadline_exceeded', { params });
+  }
+  // Who asked for JSON must not take what a mark stands in for what was asked.
+  const isChanged = options.json === true && guard.isRedacted;
+  const finishReason = isChanged ? 'content_filter' : atDeadline ? 'length' : reason;
+  const usage = { prompt, completion, cached: cached_tokens };
+  return { kind: 'end', finishReason, atDeadline, usage, decisions: guard.decisions };
 }
 
 /**
- * Token log-probabilities tell the text as surely as the text does: each waits until the guard has let
- * its characters go, and those under a redaction never leave.
- */
-class LogprobGate {
-  #held: HeldLogprob[] = [];
-  #produced = 0;
-  #released = 0;
-  readonly #redactions: PolicyDecision[] = [];
-  /** Released text that is not yet matched with offsets. */
-  #unread = '';
-
-  take(event: GenerationEvent): void {
-    let at = this.#produced;
-    this.#produced += event.text.length;
-    for (const entry of event.logprobs ?? []) {
-      // A token of half a character has no text of its own: it goes with the place it stands at.
-      const end = Math.min(at + entry.text.length, this.#produced);
-      this.#held.push({ entry, start: Math.min(at, end), end });
-      at = end;
-    }
-  }
-
-  /** `release` is what the guard let go; `decisions` are those of the same step. */
-  let(release: string, decisions: readonly PolicyDecision[]): TokenLogprob[] {
-    for (const decision of decisions) {
-      if (decision.action === 'redact') this.#redactions.push(decision);
-    }
-    this.#advance(release);
-    const free = this.#held.filter(({ end }) => end <= this.#released);
-    this.#held = this.#held.filter(({ end }) => end > this.#released);
-    return free.filter((held) => !this.#isRedacted(held)).map(({ entry }) => entry);
-  }
-
-  /**
-   * A mark stands for the characters of its redaction, all else is one to one. Of redactions that
-   * overlap, the later one has a mark of its own or none.
-   */
-  #advance(release: string): void {
-    this.#unread += release;
-    for (;;) {
-      const next = this.#redactions.find(({ end }) => end > this.#released);
-      const gap = next === undefined ? Infinity : Math.max(next.start - this.#released, 0);
-      if (next === undefined || this.#unread.length <= gap) {
-        this.#released += this.#unread.length;
-        this.#unread = '';
-        return;
-      }
-      const rest = this.#unread.slice(gap);
-      const mark = `[redacted: ${next.code}]`;
-      const hasMark = rest.startsWith(mark);
-      if (!hasMark && mark.startsWith(rest)) return; // The rest of the mark is still to come.
-      this.#released = next.end;
-      this.#unread = hasMark ? rest.slice(mark.length) : rest;
-    }
-  }
-
-  #isRedacted({ start, end }: HeldLogprob): boolean {
-    return this.#redactions.some(
-      (redaction) => start < redaction.end && Math.max(end, start + 1) > redaction.start,
-    );
-  }
-}
-
-/**
- * Ends with an `end` event, unless `events` ended early because the client has gone. `countPrompt` is
- * asked only when the policy ends an answer before the engine has said how long the prompt was.
+ * Ends with an `end` event, unless `events` ended early because the client has gone.
+ * Throws deadline_exceeded when the deadline came before the first token.
  */
 export async function* guardGeneration(
   events: AsyncIterable<GenerationEvent>,
-  guard: OutputGuard,
-  countPrompt: () => Promise<number>,
+  options: GuardOptions,
 ): AsyncGenerator<GuardedEvent> {
-  const gate = new LogprobGate();
-  const decisions: PolicyDecision[] = [];
-  let completion = 0;
-  let usage: GenerationUsage = { prompt: 0, completion: 0, cached: 0 };
+  const guard = new AnswerGuard(options);
   for await (const event of events) {
-    completion += event.tokens.length;
-    gate.take(event);
-    const steps = [guard.push(event.text)];
-    if (event.finish && steps[0]?.stop === null) steps.push(guard.end());
-    for (const step of steps) {
-      decisions.push(...step.decisions);
-      const logprobs = gate.let(step.release, step.decisions);
-      if (step.release !== '' || logprobs.length > 0) {
-        yield { kind: 'text', text: step.release, logprobs };
-      }
-      if (step.stop !== null) {
-        usage = { prompt: await countPrompt(), completion, cached: 0 };
-        yield { kind: 'end', finishReason: 'content_filter', usage, decisions };
-        return; // Leaving the loop cancels the generation.
-      }
+    guard.push(event);
+    if (guard.out.length > 0) {
+      for (const shown of guard.out) yield shown;
+      guard.out = [];
     }
-    if (!event.finish || event.finish.reason === 'cancelled') continue;
-    const { prompt_tokens, completion_tokens, cached_tokens, reason } = event.finish;
-    usage = { prompt: prompt_tokens, completion: completion_tokens, cached: cached_tokens };
-    // OpenAI has no word for a deadline: the answer is shorter than it might have been.
-    const finishReason = reason === 'deadline' ? 'length' : reason;
-    yield { kind: 'end', finishReason, usage, decisions };
+    if (guard.isStopped) {
+      const { decisions, completion } = guard;
+      const prompt = event.finish?.prompt_tokens ?? (await options.countPrompt());
+      const usage = { prompt, completion, cached: event.finish?.cached_tokens ?? 0 };
+      yield { kind: 'end', finishReason: 'content_filter', atDeadline: false, usage, decisions };
+      return; // Leaving the loop cancels the generation.
+    }
+    const end = event.finish ? endOf(guard, event.finish, options) : null;
+    if (end !== null) yield end;
   }
 }

@@ -1,4 +1,4 @@
-// Gateway feature: OpenAI's completions over whatever is deployed, under the policy in force.
+// Gateway feature: OpenAI's completions and embeddings over whatever is deployed, under the policy in force.
 import type { AuditLog } from '../../audit/audit-log.ts';
 import type { Db } from '../../db/database.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
@@ -11,6 +11,8 @@ import { usageOf } from './completion-shapes.ts';
 import type { ContentPolicy } from './content-policy.ts';
 import { createFingerprintStore } from './fingerprint-store.ts';
 import { gatewayRoutes } from './gateway-routes.ts';
+import { createEmbeddingsService } from './embeddings-service.ts';
+import { embeddingsRoutes } from './embeddings-routes.ts';
 import { createGatewayService } from './gateway-service.ts';
 import { createKeyLimiter } from './key-limiter.ts';
 
@@ -34,7 +36,9 @@ export function createGatewayFeature(deps: GatewayFeatureDependencies): Feature 
   const { db, policy, streams, metrics, requestsPerKey } = deps;
   const fingerprints = createFingerprintStore(db);
   const limiter = createKeyLimiter(requestsPerKey);
-  const gateway = createGatewayService({ ...deps, fingerprints, limiter });
+  const parts = { ...deps, fingerprints, limiter };
+  const gateway = createGatewayService(parts);
+  const embeddings = createEmbeddingsService(parts);
   const tokens = metrics.counter('corral_tokens_total', 'Tokens read and written.');
   const answers = metrics.counter('corral_generations_total', 'Answers, by how they ended.');
   const onFinished = (choices: readonly FinishedChoice[]): void => {
@@ -43,5 +47,13 @@ export function createGatewayFeature(deps: GatewayFeatureDependencies): Feature 
     tokens.add(usage.completion_tokens, { kind: 'completion' });
     for (const { finishReason } of choices) answers.add(1, { finish_reason: finishReason });
   };
-  return { routes: gatewayRoutes({ gateway, policy, fingerprints, streams, onFinished }) };
+  const onEmbedded = (count: number): void => tokens.add(count, { kind: 'embedding' });
+  const completions = gatewayRoutes({ gateway, policy, fingerprints, streams, onFinished });
+  const vectors = embeddingsRoutes({ embeddings, onEmbedded });
+  return {
+    routes: async (app) => {
+      await app.register(completions);
+      await app.register(vectors);
+    },
+  };
 }

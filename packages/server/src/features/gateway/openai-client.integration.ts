@@ -1,4 +1,4 @@
-// OpenAI's own Node client, and the older text completions, against scripted engine children.
+// OpenAI's own Node client against scripted engine children: answers, streams, errors, models.
 import type { AddressInfo } from 'node:net';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,35 +11,6 @@ beforeAll(async () => {
   await server.addBase('tiny');
 });
 afterAll(() => server.close());
-
-describe('text completions', () => {
-  const complete = (prompt: unknown, more: object = {}) =>
-    server.call('POST', '/v1/completions', { body: { model: 'tiny', prompt, ...more } });
-
-  test('continue raw text', async () => {
-    const { json } = await complete('say one two', { logprobs: 1 });
-    expect(json).toMatchObject({
-      id: expect.stringMatching(/^cmpl-/),
-      object: 'text_completion',
-      choices: [
-        {
-          text: 'one two',
-          finish_reason: 'stop',
-          logprobs: { tokens: ['one', ' two'], text_offset: [0, 3] },
-        },
-      ],
-    });
-  });
-
-  test('stream, take token ids, and refuse what is not served', async () => {
-    const tokens = Array.from('say hi', (letter) => letter.codePointAt(0));
-    const { text } = await complete(tokens, { stream: true });
-    expect(text).toContain('"text":"hi"');
-    expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
-    expect((await complete('x', { echo: true })).json.error.param).toBe('echo');
-    expect((await complete(['a', 'b'])).json.error.param).toBe('prompt');
-  });
-});
 
 describe("OpenAI's own client", () => {
   const client = async () => {
