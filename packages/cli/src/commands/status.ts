@@ -1,7 +1,49 @@
 // `corral status`: what runs on this machine.
+import type { ServerStatus } from '@corral/contracts';
 import type { CommandSpec } from '../command-spec.ts';
 import { connect, show } from '../context.ts';
 import { formatBytes, formatFields, formatSeconds, formatTable } from '../format.ts';
+
+type EngineOnShow = ServerStatus['engines'][number];
+
+function describeMemory({
+  limit_bytes,
+  reserved_bytes,
+  waiting,
+}: NonNullable<ServerStatus['serving']>) {
+  const queue = waiting === 0 ? '' : `; ${waiting} requests wait for room`;
+  return `${formatBytes(reserved_bytes)} of ${formatBytes(limit_bytes)} of memory${queue}`;
+}
+
+/** "starting 40 %" while it loads. */
+function stateOf({ state, loading }: EngineOnShow): string {
+  if (loading === undefined || loading.total_bytes === 0) return state;
+  return `${state} ${Math.floor((100 * loading.done_bytes) / loading.total_bytes)} %`;
+}
+
+const adaptersOf = ({ adapters, max_adapters: limit, loaded_adapters: loaded }: EngineOnShow) => {
+  const bytes = loaded?.reduce((sum, adapter) => sum + adapter.bytes, 0) ?? 0;
+  const size = bytes === 0 ? '' : ` (${formatBytes(bytes)})`;
+  return limit === undefined ? String(adapters) : `${adapters} of ${limit}${size}`;
+};
+
+/** What else there is to know of one engine, in few words. */
+function noteOn(engine: EngineOnShow): string {
+  const { prefix_cache: cache, speculation, adapter_batching: batching, upstream } = engine;
+  const notes = [
+    engine.pinned === true ? 'pinned' : '',
+    batching === undefined ? '' : `adapters ${batching}`,
+    cache === undefined
+      ? ''
+      : `prefixes ${cache.hits} of ${cache.hits + cache.misses} found, ${formatBytes(cache.bytes)}`,
+    speculation === undefined || speculation.drafted === 0
+      ? ''
+      : `guessed ${speculation.accepted} of ${speculation.drafted} tokens`,
+    upstream === undefined ? '' : `${upstream.model} at ${upstream.url}`,
+    engine.problem ?? '',
+  ];
+  return notes.filter((note) => note !== '').join('; ');
+}
 
 export const statusCommand: CommandSpec = {
   name: 'status',
@@ -15,7 +57,7 @@ export const statusCommand: CommandSpec = {
     const client = await connect(context);
     const status = await client.status();
     const { bold, dim, green, yellow } = context.io.colors;
-    const { engines, jobs, database } = status;
+    const { engines, jobs, database, serving } = status;
     // Others get no word about the machine.
     const isOperator = status.pid !== 0;
     const fields = formatFields(
@@ -29,6 +71,7 @@ export const statusCommand: CommandSpec = {
               ['home', status.home],
               ['database', `${database.kind} ${database.version}`],
               ['evidence', `${status.evidence.size} entries`],
+              ...(serving === undefined ? [] : ([['models', describeMemory(serving)]] as const)),
             ] as const)
           : []),
       ],
@@ -38,14 +81,15 @@ export const statusCommand: CommandSpec = {
       engines.length === 0
         ? dim('no engine is loaded; one starts with the first request')
         : formatTable(
-            ['ENGINE', 'STATE', 'ADAPTERS', 'ACTIVE', 'QUEUED', 'MEMORY'],
+            ['ENGINE', 'STATE', 'ADAPTERS', 'ACTIVE', 'QUEUED', 'MEMORY', ''],
             engines.map((engine) => [
               engine.base,
-              engine.state,
-              engine.adapters,
+              stateOf(engine),
+              adaptersOf(engine),
               engine.active,
               engine.queued,
-              formatBytes(engine.memory_bytes),
+              engine.kind === 'remote' ? '' : formatBytes(engine.memory_bytes),
+              noteOn(engine),
             ]),
             bold,
           );

@@ -1,7 +1,7 @@
 // What a base will take before it is loaded, from its header: weights, keys and values, logits, scratch.
 // An estimate on the safe side; serving corrects it by what it measures. Opens the file, loads nothing.
 import type { EngineOptions } from '@corral/contracts';
-import { metadataNumber, openFileSource, readGguf } from '@corral/formats';
+import { metadataNumber, metadataString, openFileSource, readGguf } from '@corral/formats';
 import type { GgufFile } from '@corral/formats';
 
 /** Node, llama.cpp's libraries and the tokenizer's tables: measured 95 MiB with a vocabulary of 49,152. */
@@ -31,7 +31,7 @@ function largest({ metadata }: GgufFile, key: string): number {
  */
 export function estimateFromHeader(file: GgufFile, options: EngineOptions): MemoryEstimate {
   const { metadata } = file;
-  const architecture = String(metadata.get('general.architecture')?.value ?? '');
+  const architecture = metadataString(metadata, 'general.architecture') ?? '';
   const number = (key: string): number => largest(file, `${architecture}.${key}`);
   const [layers, heads, width] = [
     number('block_count'),

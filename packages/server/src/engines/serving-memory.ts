@@ -44,7 +44,7 @@ interface Waiter {
   readonly bytes: number;
   readonly since: number;
   readonly grant: (place: Place) => void;
-  readonly refuse: (error: unknown) => void;
+  readonly refuse: (error: Error) => void;
 }
 
 export interface MemoryReport {
@@ -76,7 +76,7 @@ export class ServingMemory {
   enter(guest: MemoryGuest, bytes: number, signal?: AbortSignal): Promise<() => void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) {
-        reject(signal.reason);
+        reject(asError(signal.reason));
         return;
       }
       const done = (): void => {
@@ -84,7 +84,7 @@ export class ServingMemory {
         signal?.removeEventListener('abort', abort);
         this.#queue.delete(waiter);
       };
-      const refuse = (error: unknown): void => {
+      const refuse = (error: Error): void => {
         done();
         reject(error);
       };
@@ -99,7 +99,7 @@ export class ServingMemory {
         },
       };
       const abort = (): void => {
-        refuse(signal?.reason);
+        refuse(asError(signal?.reason));
         this.#settle();
       };
       const timer = setTimeout(() => {
@@ -242,7 +242,7 @@ export class ServingMemory {
       .filter((place) => impatient || now - place.usedAt >= this.#options.lingerMs)
       .toSorted((a, b) => a.usedAt - b.usedAt);
     const busy = impatient ? this.#movable().filter(({ users }) => users > 0) : [];
-    const going = [...this.#places.values()].filter(({ leaving }) => leaving);
+    const going = [...this.#places.values()].filter(({ leaving }) => leaving !== null);
     let missing = head.bytes - (this.#options.limitBytes - this.#reserved()) - sumBytes(going);
     const victims = new Set<Place>();
     for (const place of [...rested, ...busy]) {
@@ -347,6 +347,10 @@ export class ServingMemory {
     });
   }
 }
+
+/** An abort's reason is whatever its caller gave. */
+const asError = (reason: unknown): Error =>
+  reason instanceof Error ? reason : new Error('aborted', { cause: reason });
 
 const sumBytes = (places: readonly Place[]): number =>
   places.reduce((sum, { bytes }) => sum + bytes, 0);

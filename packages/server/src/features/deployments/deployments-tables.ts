@@ -39,7 +39,9 @@ export const deploymentsMigrations: FeatureMigrations = {
   },
   '0521_deployments_pinned': {
     async up(db) {
-      await sql`alter table deployments add column pinned boolean not null default false`.execute(db);
+      await sql`alter table deployments add column pinned boolean not null default false`.execute(
+        db,
+      );
     },
   },
 };

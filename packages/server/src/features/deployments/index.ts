@@ -63,9 +63,7 @@ export function createDeploymentsFeature(
         '/api/v1/deployments/:name/rollback',
         { schema: { params: byName, response: { 200: deploymentSchema } } },
         async (request) =>
-          toDeployment(
-            await changed(service.rollback(contextOf(request), request.params.name)),
-          ),
+          toDeployment(await changed(service.rollback(contextOf(request), request.params.name))),
       );
       app.delete('/api/v1/deployments/:name', { schema: { params: byName } }, async (request) => {
         const { name } = request.params;

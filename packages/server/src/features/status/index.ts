@@ -83,22 +83,25 @@ const healthRoutes =
     });
   };
 
-function registerGauges(
-  { metrics, jobs, memory }: StatusDependencies,
-  uptime: () => number,
-): void {
+function registerGauges({ metrics, jobs, memory }: StatusDependencies, uptime: () => number): void {
   metrics.gauge('corral_uptime_seconds', 'Since this process began to start.', uptime);
   metrics.gauge('corral_resident_memory_bytes', 'Of the server process.', () =>
     process.memoryUsage.rss(),
   );
-  metrics.gauge('corral_serving_memory_reserved_bytes', 'What loaded models take.', () =>
-    memory().reserved_bytes,
+  metrics.gauge(
+    'corral_serving_memory_reserved_bytes',
+    'What loaded models take.',
+    () => memory().reserved_bytes,
   );
-  metrics.gauge('corral_serving_memory_limit_bytes', 'What they may take.', () =>
-    memory().limit_bytes,
+  metrics.gauge(
+    'corral_serving_memory_limit_bytes',
+    'What they may take.',
+    () => memory().limit_bytes,
   );
-  metrics.gauge('corral_serving_waiting', 'Requests whose model has no place in memory yet.', () =>
-    memory().waiting,
+  metrics.gauge(
+    'corral_serving_waiting',
+    'Requests whose model has no place in memory yet.',
+    () => memory().waiting,
   );
   metrics.gauge('corral_jobs_running', 'Fine-tuning runs.', async () => (await jobs(null)).running);
   metrics.gauge('corral_jobs_queued', 'Fine-tuning runs.', async () => (await jobs(null)).queued);
