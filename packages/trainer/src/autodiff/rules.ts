@@ -9,6 +9,7 @@ import {
   concat,
   fill,
   gatherRows,
+  int8Matmul,
   inverseRms,
   matmul,
   mul,
@@ -47,6 +48,20 @@ const matmulRule: Rule<'matmul'> = ({ inputs: [a, b], attributes }, dy) => {
     tb
       ? matmul(dy, a, { transposeA: true, transposeB: ta, scale: s })
       : matmul(a, dy, { transposeA: !ta, scale: s }),
+  ];
+};
+
+/**
+ * The derivative of the product without rounding, itself rounded the same way ("straight-through",
+ * Bengio et al. 2013, arXiv:1308.3432): rounding is flat almost everywhere and has no useful one.
+ */
+const int8MatmulRule: Rule<'int8_matmul'> = ({ inputs, attributes }, dy) => {
+  const [, weight, scales, ...outliers] = inputs;
+  return [
+    int8Matmul(dy, weight, { scale: scales, transposeB: !attributes.transposeB }),
+    null,
+    null,
+    ...outliers.map(() => null),
   ];
 };
 
@@ -159,6 +174,9 @@ export const rules: { readonly [K in OpKind]: Rule<K> | NoGradient } = {
   pick: noGradient('only linear_cross_entropy uses it, and has a rule of its own'),
 
   matmul: matmulRule,
+  int8_matmul: int8MatmulRule,
+  unpack_nibbles: noGradient('packed weights are frozen'),
+  dequantise: noGradient('weights in blocks are frozen'),
   softmax: (y, dy) => [mul(y, sub(dy, rowSum(mul(dy, y))))],
   rms_norm: rmsNormRule,
   inverse_rms: noGradient('only the rule of rms_norm uses it; second derivatives are not taken'),

@@ -71,6 +71,37 @@ const matmulType = ({ kind, inputs: [a, b], attributes }: Draft<'matmul'>): Tens
   return float([...batch, m, n]);
 };
 
+const int8MatmulType = ({ kind, inputs, attributes }: Draft<'int8_matmul'>): TensorType => {
+  const [x, weight, scales, keep, columns, outliers] = inputs;
+  const [n = 0, k = 0] = weight.shape;
+  const outliersFit =
+    keep === undefined ||
+    (attributes.transposeB &&
+      keep.shape.join() === `${k}` &&
+      outliers?.shape.join() === `${n},${columns?.shape[0]}`);
+  const fits =
+    x.shape.length === 2 &&
+    weight.dtype === 'int8' &&
+    x.shape[1] === (attributes.transposeB ? k : n) &&
+    scales.shape.join() === `${n}`;
+  if (!fits || !outliersFit)
+    fail(kind, 'x [M, K] or [M, N], weight int8 [N, K], scale [N], outliers [N, O]', inputs);
+  return float([extentOf(kind, x, 0), attributes.transposeB ? n : k]);
+};
+
+const dequantiseType = ({ kind, inputs }: Draft<'dequantise'>): TensorType => {
+  const [levels, scales, offsets = scales] = inputs;
+  const [rows = 0, columns = 0] = levels.shape;
+  const fits =
+    (levels.dtype === 'int8' || levels.dtype === 'uint8') &&
+    scales.shape[0] === rows &&
+    columns % (scales.shape[1] ?? Number.NaN) === 0 &&
+    offsets.shape.join() === scales.shape.join();
+  return fits
+    ? float(levels.shape)
+    : fail(kind, 'levels [N, K], scale and offset [N, K/B]', inputs);
+};
+
 const concatType = ({ kind, inputs, attributes: { axis } }: Draft<'concat'>): TensorType => {
   const [first] = inputs;
   if (!first) throw new TypeError('concat: nothing to join');
@@ -154,6 +185,12 @@ export const inferType: { readonly [K in OpKind]: (draft: Draft<K>, given?: Shap
       float([rows, extentOf(kind, updates, 1)]),
     pick: ({ kind, inputs: [x] }) => float([extentOf(kind, x, 0), 1]),
     matmul: matmulType,
+    int8_matmul: int8MatmulType,
+    unpack_nibbles: ({ kind, inputs: [x] }) =>
+      x.dtype === 'uint8' && x.shape.length === 2
+        ? { shape: [extentOf(kind, x, 0), 2 * extentOf(kind, x, 1)], dtype: 'uint8' }
+        : fail(kind, 'packed uint8 [N, K/2]', [x]),
+    dequantise: dequantiseType,
     softmax: same,
     rms_norm: ({ kind, inputs: [x, weight] }) =>
       weight.shape.length === 1 && weight.shape[0] === x.shape.at(-1)

@@ -2,7 +2,7 @@
 // shapes are inferred and checked on the spot.
 import type { Draft, TensorType } from './infer-shape.ts';
 import { inferType } from './infer-shape.ts';
-import type { DType, Node, OpKind, Ops, Shape, Value } from './value.ts';
+import type { DType, Node, OpKind, Ops, OutlierColumns, Shape, Value } from './value.ts';
 
 let nextId = 0;
 
@@ -78,6 +78,27 @@ export const matmul = (
   b: Value,
   { transposeA = false, transposeB = false, scale: factor = 1 }: MatmulOptions = {},
 ): Value => node('matmul', [a, b], { transposeA, transposeB, scale: factor });
+
+export interface Int8MatmulOptions {
+  readonly scale: Value;
+  readonly transposeB: boolean;
+  readonly outliers?: OutlierColumns | undefined;
+}
+
+/** x·Wᵀ with `transposeB`, else x·W, of W = scale[n]·weight[n, k] in 8-bit integers. */
+export const int8Matmul = (
+  x: Value,
+  weight: Value,
+  { scale: scales, transposeB, outliers }: Int8MatmulOptions,
+): Value =>
+  node('int8_matmul', outliers ? [x, weight, scales, ...outliers] : [x, weight, scales], {
+    transposeB,
+  });
+
+export const unpackNibbles = (packed: Value): Value => node('unpack_nibbles', [packed], {});
+
+export const dequantise = (levels: Value, scales: Value, offsets?: Value): Value =>
+  node('dequantise', offsets ? [levels, scales, offsets] : [levels, scales], {});
 
 export const softmax = (x: Value): Value => node('softmax', [x], {});
 

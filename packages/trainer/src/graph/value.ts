@@ -3,7 +3,8 @@
 // one asks for, so there is no builder to carry about and nothing dead to remove. Knows no numbers and
 // no runtime. Adding an operation here breaks the compile until shape, derivative, cost and ONNX have it.
 
-export type DType = 'float32' | 'int64';
+/** Integers of eight bits are only stored: every result is float32, but for unpacked integers. */
+export type DType = 'float32' | 'int64' | 'int8' | 'uint8';
 export type Shape = readonly number[];
 
 type None = Readonly<Record<never, never>>;
@@ -13,6 +14,9 @@ interface Op<Inputs extends readonly Value[], Attributes> {
   readonly inputs: Inputs;
   readonly attributes: Readonly<Attributes>;
 }
+
+/** keep [K], columns int64 [O], outliers [N, O]: see int8_matmul. */
+export type OutlierColumns = readonly [keep: Value, columns: Value, outliers: Value];
 
 /** Every operation: its inputs and its attributes. Shapes are in infer-shape.ts. */
 export interface Ops {
@@ -61,6 +65,29 @@ export interface Ops {
   matmul: Op<
     readonly [a: Value, b: Value],
     { transposeA: boolean; transposeB: boolean; scale: number }
+  >;
+  /**
+   * A product with frozen 8-bit integers in integer arithmetic. weight int8 [N, K] stands for
+   * scale[n] · weight[n, k]; each row of the other operand is rounded to 8 bits by its own largest
+   * magnitude. transposeB: x [M, K] → x·Wᵀ [M, N]; else x [M, N] → x·W [M, K], with scale folded into x
+   * before it is rounded, so that both directions use the same integers. With outliers (transposeB
+   * only), `columns` int64 [O] of x are multiplied in float32 with outliers [N, O], and rounded as 0:
+   * keep [K] is 0 there and 1 elsewhere.
+   */
+  int8_matmul: Op<
+    | readonly [x: Value, weight: Value, scale: Value]
+    | readonly [x: Value, weight: Value, scale: Value, ...outliers: OutlierColumns],
+    { transposeB: boolean }
+  >;
+  /** packed uint8 [N, K/2] → uint8 [N, K] of 0 to 15: low halves are columns [0, K/2), high ones the rest. */
+  unpack_nibbles: Unary;
+  /**
+   * Frozen blocks as numbers: levels int8 or uint8 [N, K] and one scale for each K/B columns,
+   * scale [N, K/B] (, offset [N, K/B]) → levels · scale (+ offset), float32 [N, K].
+   */
+  dequantise: Op<
+    readonly [levels: Value, scale: Value] | readonly [levels: Value, scale: Value, offset: Value],
+    None
   >;
   /** Over the last axis. */
   softmax: Unary;

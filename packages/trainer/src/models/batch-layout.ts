@@ -19,6 +19,25 @@ const tokensAtOnce = 512;
 /** Added to the score of a key that a query must not see; its probability is exactly 0. */
 const hidden = -1e9;
 
+/** Sequences are padded to a multiple of this, so that few shapes of graphs are made. */
+export const stepMultiple = 64;
+
+/** One example alone, padded. */
+export const singleRow = (tokens: Int32Array): PackedBatch => {
+  const seqLen = Math.ceil(tokens.length / stepMultiple) * stepMultiple;
+  const padded = new Int32Array(seqLen);
+  padded.set(tokens);
+  return {
+    rows: 1,
+    seqLen,
+    tokens: padded,
+    targets: new Int32Array(seqLen),
+    weights: new Float32Array(seqLen),
+    positions: Int32Array.from({ length: seqLen }, (_, i) => i),
+    segments: Int32Array.from({ length: seqLen }, (_, i) => (i < tokens.length ? 0 : -1)),
+  };
+};
+
 /** What the shape of the graphs depends on. */
 export interface BatchShape {
   readonly rows: number;

@@ -57,7 +57,7 @@ export interface Parameter {
   readonly grad: Float32Array;
 }
 
-export interface BackwardOptions {
+interface BackwardOptions {
   readonly lossScale: number;
   readonly step: number;
   readonly weigh?: WeighExamples;
@@ -99,6 +99,10 @@ export interface OpenCausalLmOptions {
   /** A GGUF file or a Hugging Face folder (config.json; without weights: initialised by `seed`). */
   readonly path: string;
   readonly method: 'lora' | 'full';
+  /** How the products with a frozen base are computed in training; evaluation is float32 always. */
+  readonly precision?: 'float32' | 'int8';
+  /** Keep a frozen base in the 4 or 8 bits of its file instead of float32. */
+  readonly packedBase?: boolean;
   /** Required for `lora`; RunConfig's section fits. */
   readonly lora?: LoraOptions;
   readonly seed: number;

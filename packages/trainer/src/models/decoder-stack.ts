@@ -7,10 +7,13 @@ import { hostTensor } from '../runtime/runtime.ts';
 import type { RowGroup } from './batch-layout.ts';
 import type { EvaluateOptions } from './causal-lm.ts';
 import { batchFeeds, dropoutFeeds, select } from './layer-feeds.ts';
-import { gradientName } from './layer-graphs.ts';
+import { gradientName, peakName } from './layer-graphs.ts';
+import type { DropoutSite } from './llama.ts';
+import { dropoutSites, dropoutWidths } from './llama.ts';
 import type { LayerProgramOptions, LayerPrograms } from './layer-programs.ts';
 import { createLayerPrograms } from './layer-programs.ts';
-import type { StoredTensor } from './model-tensors.ts';
+import type { LayerTensor } from './model-tensors.ts';
+import { isMatrix, layerFeeds } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import type { Workspace } from './workspace.ts';
 import { accumulate, createWorkspace } from './workspace.ts';
@@ -20,6 +23,8 @@ export interface DecoderStack {
   input(group: RowGroup): Float32Array;
   /** Hidden states after the last layer [M, D], without dropout; valid until the next call. */
   evaluate(group: RowGroup, options?: EvaluateOptions): Promise<Float32Array>;
+  /** As evaluate; for each layer and site the largest magnitude [K] of each column it multiplies. */
+  measure(group: RowGroup): Promise<ReadonlyMap<DropoutSite, Float32Array>[]>;
   /** As evaluate, with dropout by `key`, keeping what `backward` needs. */
   forward(group: RowGroup, key: Key): Promise<Float32Array>;
   /**
@@ -67,11 +72,13 @@ const savedTensors = (stack: Stack, { saved }: LayerPrograms, layer: number): Ho
   );
 
 /** Where a layer's gradients are computed before they are added up; the same for all layers. */
-const gradientTensors = (stack: Stack, layer: ReadonlyMap<string, StoredTensor>): HostTensors =>
+const gradientTensors = (stack: Stack, layer: ReadonlyMap<string, LayerTensor>): HostTensors =>
   Object.fromEntries(
-    [...layer.values()].flatMap(({ slot, shape, grad }) =>
-      grad ? [[gradientName(slot), scratch(stack, gradientName(slot), shape)]] : [],
-    ),
+    [...layer.values()].flatMap((tensor) => {
+      if (isMatrix(tensor) || !tensor.grad) return [];
+      const name = gradientName(tensor.slot);
+      return [[name, scratch(stack, name, tensor.shape)]];
+    }),
   );
 
 /** Zeros in the place of each B: the adapters then add exactly nothing. */
@@ -96,6 +103,32 @@ const evaluateLayers = async (
     await session.run(select(session, { x }, silenced, feedsOf(stack, group, layer)), { y });
   }
   return floats(hidden(stack, group, stack.layers.length % 2));
+};
+
+const measureLayers = async (
+  stack: Stack,
+  group: RowGroup,
+): Promise<Map<DropoutSite, Float32Array>[]> => {
+  const session = await stack.programsFor(group).measure();
+  const widths = dropoutWidths(stack.config);
+  const found = [];
+  for (const layer of stack.layers.keys()) {
+    const x = hidden(stack, group, layer % 2);
+    const y = hidden(stack, group, (layer + 1) % 2);
+    const peaks = new Map(
+      dropoutSites.map((site) => [site, new Float32Array(widths[site])] as const),
+    );
+    const results = [...peaks].map(([site, data]) => [
+      peakName(site),
+      hostTensor(data, [1, data.length]),
+    ]);
+    await session.run(select(session, { x }, feedsOf(stack, group, layer)), {
+      y,
+      ...(Object.fromEntries(results) as HostTensors),
+    });
+    found.push(peaks);
+  }
+  return found;
 };
 
 const forwardLayers = async (stack: Stack, group: RowGroup, key: Key): Promise<Float32Array> => {
@@ -133,9 +166,9 @@ const backwardLayers = async (
     const grads = gradientTensors(stack, tensors);
     const feeds = select(session, own, feedsOf(stack, group, layer));
     await session.run(feeds, { dx: leaving, ...grads });
-    for (const { slot, grad } of tensors.values()) {
-      const part = grads[gradientName(slot)];
-      if (grad && part) accumulate(grad, floats(part));
+    for (const tensor of tensors.values()) {
+      const part = grads[gradientName(tensor.slot)];
+      if (part && !isMatrix(tensor) && tensor.grad) accumulate(tensor.grad, floats(part));
     }
     [arriving, leaving] = [leaving, arriving];
   }
@@ -148,13 +181,12 @@ export const createDecoderStack = (options: LayerProgramOptions): DecoderStack =
     workspace: createWorkspace(),
     programsFor: createLayerPrograms(options),
     batchFeeds: new WeakMap(),
-    weightFeeds: options.layers.map((layer) =>
-      Object.fromEntries([...layer].map(([slot, { tensor }]) => [slot, tensor])),
-    ),
+    weightFeeds: options.layers.map(layerFeeds),
   };
   return {
     input: (group) => floats(hidden(stack, group, 0)),
     evaluate: (group, options) => evaluateLayers(stack, group, options),
+    measure: (group) => measureLayers(stack, group),
     forward: (group, key) => forwardLayers(stack, group, key),
     backward: (group, key, dy) => backwardLayers(stack, group, { key, dy }),
   };

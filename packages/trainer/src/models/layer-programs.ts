@@ -6,12 +6,15 @@ import { hostTensor } from '../runtime/runtime.ts';
 import type { RowGroup } from './batch-layout.ts';
 import type { LayerGraphs } from './layer-graphs.ts';
 import { buildLayerGraphs } from './layer-graphs.ts';
-import type { StoredTensor } from './model-tensors.ts';
+import type { LayerForms, LayerTensor } from './model-tensors.ts';
+import { isMatrix } from './model-tensors.ts';
 import { ropeTables } from './rope-tables.ts';
 
 export interface LayerProgramOptions {
   readonly config: ModelConfig;
-  readonly layers: readonly ReadonlyMap<string, StoredTensor>[];
+  readonly layers: readonly ReadonlyMap<string, LayerTensor>[];
+  /** The same for all layers, which share the graphs. */
+  readonly forms: LayerForms;
   readonly loraScale: number;
   /** Probability; 0 = none. */
   readonly dropout: number;
@@ -25,6 +28,7 @@ export interface LayerPrograms {
   readonly angles: HostTensors;
   readonly saved: LayerGraphs['saved'];
   readonly evaluate: () => Promise<Session>;
+  readonly measure: () => Promise<Session>;
   readonly forward: () => Promise<Session>;
   readonly backward: () => Promise<Session>;
 }
@@ -46,9 +50,11 @@ const buildPrograms = (
     tensors,
     windows,
     dropout: options.dropout > 0,
-    trainable: new Set(tensors.flatMap(({ grad, slot }) => (grad ? [slot] : []))),
+    trainable: new Set(
+      tensors.flatMap((tensor) => (!isMatrix(tensor) && tensor.grad ? [tensor.slot] : [])),
+    ),
   });
-  const session = (pass: 'evaluate' | 'forward' | 'backward') =>
+  const session = (pass: 'evaluate' | 'measure' | 'forward' | 'backward') =>
     once(() => runtime.createSession(lower(graphs[pass])));
   const { cos, sin } = ropeTables(config, shape.steps);
   const extent = [shape.steps, config.head_dim / 2];
@@ -56,6 +62,7 @@ const buildPrograms = (
     angles: { cos: hostTensor(cos, extent), sin: hostTensor(sin, extent) },
     saved: graphs.saved,
     evaluate: session('evaluate'),
+    measure: session('measure'),
     forward: session('forward'),
     backward: session('backward'),
   };

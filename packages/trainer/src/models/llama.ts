@@ -10,6 +10,7 @@ import { add, mul, rmsNorm, silu } from '../graph/ops.ts';
 import type { Shape, Value } from '../graph/value.ts';
 import type { AttentionWindow } from '../nn/attention.ts';
 import { attention } from '../nn/attention.ts';
+import type { Matrix } from '../nn/linear.ts';
 import { loraLinear } from '../nn/linear.ts';
 
 /** A stored tensor and the named tensors of the file that are its rows, in order. */
@@ -115,6 +116,15 @@ export const adapterTensors = (
 export const dropoutSites = ['qkv', 'o', 'gate', 'down'] as const;
 export type DropoutSite = (typeof dropoutSites)[number];
 
+/** The layer's matrices by slot, and the name of the input that each multiplies. */
+export const matrixSites: Readonly<Record<string, DropoutSite>> = {
+  qkv: 'qkv',
+  o: 'o',
+  gate: 'gate',
+  up: 'gate',
+  down: 'down',
+};
+
 export const dropoutWidths = (config: ModelConfig): Record<DropoutSite, number> => ({
   qkv: config.hidden_size,
   o: config.num_attention_heads * config.head_dim,
@@ -129,8 +139,10 @@ export interface LayerContext {
   readonly windows: readonly AttentionWindow[];
   readonly masks: readonly Value[];
   readonly rotation: Rotation;
-  /** By slot, adapters included. */
+  /** Vectors and adapters by slot. */
   readonly weights: ReadonlyMap<string, Value>;
+  /** The layer's large matrices by slot. */
+  readonly matrices: ReadonlyMap<string, Matrix>;
   /** alpha / rank; not used without adapters. */
   readonly loraScale: number;
   /** Absent: no dropout. */
@@ -141,21 +153,22 @@ export interface LayerContext {
 export const decoderLayer = (x: Value, context: LayerContext): Value => {
   const { config, weights, dropoutMasks } = context;
   const table = projections(config);
-  const need = (slot: string): Value => {
-    const value = weights.get(slot);
-    if (!value) throw new TypeError(`no weight in slot ${slot}`);
-    return value;
+  const need = <T extends Value | Matrix>(slot: string, all: ReadonlyMap<string, T>): T => {
+    const found = all.get(slot);
+    if (!found) throw new TypeError(`no weight in slot ${slot}`);
+    return found;
   };
+  const stored = (slot: string): Value => need(slot, weights);
   const project = (input: Value, slot: string, site: DropoutSite): Value =>
     loraLinear(
       input,
-      { weight: need(slot), bias: weights.get(`${slot}_bias`) },
+      { weight: need(slot, context.matrices), bias: weights.get(`${slot}_bias`) },
       {
         adapters: loraTargets
           .filter((target) => table[target].slot === slot && weights.has(`${target}.A`))
           .map((target) => ({
-            a: need(`${target}.A`),
-            b: need(`${target}.B`),
+            a: stored(`${target}.A`),
+            b: stored(`${target}.B`),
             rows: table[target].rows,
           })),
         scale: context.loraScale,
@@ -164,7 +177,7 @@ export const decoderLayer = (x: Value, context: LayerContext): Value => {
     );
   const epsilon = config.rms_norm_eps;
 
-  const forAttention = rmsNorm(x, need('attention_norm'), epsilon);
+  const forAttention = rmsNorm(x, stored('attention_norm'), epsilon);
   const mixed = attention(project(forAttention, 'qkv', 'qkv'), {
     ...context,
     shape: {
@@ -174,10 +187,10 @@ export const decoderLayer = (x: Value, context: LayerContext): Value => {
       keyValueHeads: config.num_key_value_heads,
       headDim: config.head_dim,
     },
-    headNorm: config.qk_norm ? { q: need('q_norm'), k: need('k_norm'), epsilon } : undefined,
+    headNorm: config.qk_norm ? { q: stored('q_norm'), k: stored('k_norm'), epsilon } : undefined,
   });
   const attended = add(x, project(mixed, 'o', 'o'));
-  const forMlp = rmsNorm(attended, need('mlp_norm'), epsilon);
+  const forMlp = rmsNorm(attended, stored('mlp_norm'), epsilon);
   const gated = mul(silu(project(forMlp, 'gate', 'gate')), project(forMlp, 'up', 'gate'));
   return add(attended, project(gated, 'down', 'down'));
 };

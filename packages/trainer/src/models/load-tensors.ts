@@ -2,10 +2,12 @@
 // always drawn.
 import { CorralError } from '@corral/contracts';
 import type { ModelWeights } from '@corral/formats';
-import type { ModelTensors, NamedPart } from './model-tensors.ts';
-import { allTensors, isAdapter, partsOf } from './model-tensors.ts';
+import { elementCount } from '../graph/value.ts';
+import type { LayerTensor, ModelTensors } from './model-tensors.ts';
+import { allTensors, everyTensor, isAdapter, isMatrix, partsOf } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import { deriveKey, fillNormal, fillUniform } from './random.ts';
+import { fillRows } from './weight-forms/frozen-matrix.ts';
 
 /** Standard deviation of fresh matrices: `initializer_range` of Llama's configuration. */
 const initialDeviation = 0.02;
@@ -22,10 +24,38 @@ const isFinite = (values: Float32Array): boolean => {
   return sum === 0;
 };
 
-const baseParts = (tensors: ModelTensors): NamedPart[] =>
-  allTensors(tensors)
+/** A named tensor of the file and where its numbers go. */
+interface BasePart {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly write: (values: Float32Array) => void;
+}
+
+const basePartsOf = (tensor: LayerTensor): BasePart[] => {
+  if (!isMatrix(tensor)) {
+    return partsOf(tensor).map(({ name, shape, data }) => ({
+      name,
+      shape,
+      write: (values) => data.set(values),
+    }));
+  }
+  const { exact, train } = tensor.matrix;
+  let nextRow = 0;
+  return tensor.parts.map(({ name, shape }) => {
+    const [rows = 0, columns = 0] = shape;
+    const firstRow = nextRow;
+    nextRow += rows;
+    const write = (values: Float32Array): void => {
+      for (const stored of new Set([exact, train])) fillRows(stored, { firstRow, columns, values });
+    };
+    return { name, shape, write };
+  });
+};
+
+const baseParts = (tensors: ModelTensors): BasePart[] =>
+  everyTensor(tensors)
     .filter((tensor) => !isAdapter(tensor))
-    .flatMap(partsOf);
+    .flatMap(basePartsOf);
 
 /**
  * @param weights a reader that has checked names and shapes against the configuration
@@ -37,22 +67,27 @@ export const loadBase = async (
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> => {
   const parts = baseParts(tensors);
-  const total = parts.reduce((sum, { data }) => sum + data.byteLength, 0);
+  const bytes = (shape: readonly number[]): number => 4 * elementCount(shape);
+  const total = parts.reduce((sum, { shape }) => sum + bytes(shape), 0);
   let done = 0;
-  for (const { name, data } of parts) {
-    data.set(await weights.readFloats(name));
-    if (!isFinite(data)) throw new CorralError('non_finite_weights', { params: { tensor: name } });
-    done += data.byteLength;
+  for (const { name, shape, write } of parts) {
+    const values = await weights.readFloats(name);
+    if (!isFinite(values))
+      throw new CorralError('non_finite_weights', { params: { tensor: name } });
+    write(values);
+    done += bytes(shape);
     onProgress?.(done, total);
   }
 };
 
 /** Matrices normal, norms 1, biases 0: what transformers does for a Llama without weights. */
 export const initialiseBase = (tensors: ModelTensors, seed: number): void => {
-  for (const [i, { name, shape, data }] of baseParts(tensors).entries()) {
+  for (const [i, { name, shape, write }] of baseParts(tensors).entries()) {
+    const values = new Float32Array(elementCount(shape));
     if (shape.length > 1)
-      fillNormal(deriveKey(seedKey(seed), purposes.base, i), data, initialDeviation);
-    else data.fill(name.endsWith('.bias') ? 0 : 1);
+      fillNormal(deriveKey(seedKey(seed), purposes.base, i), values, initialDeviation);
+    else values.fill(name.endsWith('.bias') ? 0 : 1);
+    write(values);
   }
 };
 

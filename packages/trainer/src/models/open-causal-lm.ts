@@ -5,10 +5,12 @@ import type { ModelConfig } from '@corral/formats';
 import { FormatError, openModelWeights, readModelConfig } from '@corral/formats';
 import { createRuntime } from '../runtime/runtime.ts';
 import type { CausalLm, OpenCausalLmOptions } from './causal-lm.ts';
+import { chooseOutliers } from './choose-outliers.ts';
 import { initialiseAdapters, initialiseBase, loadBase } from './load-tensors.ts';
 import type { ModelTensors } from './model-tensors.ts';
 import { allocateTensors } from './model-tensors.ts';
 import { createTransformerLm } from './transformer-lm.ts';
+import { formsFor } from './weight-forms/choose-forms.ts';
 
 /** A folder that says what the model looks like and has no weights: training starts from scratch. */
 const isShapeOnly = async (path: string): Promise<boolean> => {
@@ -26,16 +28,21 @@ const isShapeOnly = async (path: string): Promise<boolean> => {
 const readTensors = async (
   options: OpenCausalLmOptions,
 ): Promise<{ config: ModelConfig; tensors: ModelTensors }> => {
-  const { path, seed, onProgress } = options;
+  const { path, seed, precision = 'float32', onProgress } = options;
   const lora = options.method === 'lora' ? (options.lora ?? null) : null;
   if (await isShapeOnly(path)) {
     const config = await readModelConfig(path);
-    const tensors = allocateTensors(config, lora);
+    const tensors = allocateTensors(
+      config,
+      lora,
+      lora ? formsFor(config, { precision }) : undefined,
+    );
     initialiseBase(tensors, seed);
     return { config, tensors };
   }
   await using weights = await openModelWeights(path);
-  const tensors = allocateTensors(weights.config, lora);
+  const forms = lora ? formsFor(weights.config, { precision }) : undefined;
+  const tensors = allocateTensors(weights.config, lora, forms);
   await loadBase(tensors, weights, onProgress);
   return { config: weights.config, tensors };
 };
@@ -56,6 +63,7 @@ export const openCausalLm = async (options: OpenCausalLmOptions): Promise<Causal
   try {
     const { config, tensors } = await readTensors(options);
     initialiseAdapters(tensors, seed);
+    await chooseOutliers(tensors, { config, device, threads });
     const adapters = method === 'lora' ? (lora ?? null) : null;
     return createTransformerLm({ config, tensors, lora: adapters, seed, recompute, runtime });
   } catch (error) {

@@ -2,9 +2,10 @@
 // of rows and adds up; the order of all sums is fixed, so equal inputs give equal bytes.
 import { CorralError } from '@corral/contracts';
 import type { ModelConfig } from '@corral/formats';
+import { elementCount } from '../graph/value.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { RowGroup } from './batch-layout.ts';
-import { rowGroups } from './batch-layout.ts';
+import { rowGroups, singleRow, stepMultiple } from './batch-layout.ts';
 import type {
   BatchResult,
   CausalLm,
@@ -13,18 +14,16 @@ import type {
   PackedBatch,
   WeighExamples,
 } from './causal-lm.ts';
+import { accumulateEmbedding, embedRows } from './embedding.ts';
 import type { DecoderStack } from './decoder-stack.ts';
 import { createDecoderStack } from './decoder-stack.ts';
 import { scaleByExample, sumByExample } from './example-values.ts';
 import type { HeadResult, LmHead } from './lm-head.ts';
 import { createLmHead } from './lm-head.ts';
 import type { ModelTensors, StoredTensor } from './model-tensors.ts';
-import { allTensors, isAdapter, trainableParameters } from './model-tensors.ts';
+import { everyTensor, isAdapter, trainableParameters } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import { deriveKey } from './random.ts';
-
-/** Sequences are padded to a multiple of this, so that few shapes of graphs are made. */
-const stepMultiple = 64;
 
 export interface TransformerOptions {
   readonly config: ModelConfig;
@@ -35,27 +34,6 @@ export interface TransformerOptions {
   readonly runtime: Runtime;
 }
 
-/** out[i] = table[tokens[i]]: tokens [M], table [V, D] → [M, D] */
-const embed = (tokens: Int32Array, { data, shape }: StoredTensor, out: Float32Array): void => {
-  const d = shape[1] ?? 0;
-  for (const [i, token] of tokens.entries()) {
-    out.set(data.subarray(token * d, (token + 1) * d), i * d);
-  }
-};
-
-/** The gradient of `embed`, added in the order of the tokens. */
-const accumulateEmbedding = (tokens: Int32Array, dx: Float32Array, table: StoredTensor): void => {
-  const { grad } = table;
-  const d = table.shape[1] ?? 0;
-  if (!grad) return;
-  for (const [i, token] of tokens.entries()) {
-    for (let j = 0; j < d; j++) {
-      const at = token * d + j;
-      grad[at] = (grad[at] ?? 0) + (dx[i * d + j] ?? 0);
-    }
-  }
-};
-
 const checkBatch = ({ rows, seqLen, tokens, targets }: PackedBatch, config: ModelConfig): void => {
   const limit = config.vocab_size;
   const inside = (id: number): boolean => id >= 0 && id < limit;
@@ -65,22 +43,6 @@ const checkBatch = ({ rows, seqLen, tokens, targets }: PackedBatch, config: Mode
   if (!tokens.every(inside) || !targets.every(inside)) {
     throw new RangeError(`a token id is not below the vocabulary size ${limit}`);
   }
-};
-
-/** One example alone, padded. */
-const singleExample = (tokens: Int32Array): PackedBatch => {
-  const seqLen = Math.ceil(tokens.length / stepMultiple) * stepMultiple;
-  const padded = new Int32Array(seqLen);
-  padded.set(tokens);
-  return {
-    rows: 1,
-    seqLen,
-    tokens: padded,
-    targets: new Int32Array(seqLen),
-    weights: new Float32Array(seqLen),
-    positions: Int32Array.from({ length: seqLen }, (_, i) => i),
-    segments: Int32Array.from({ length: seqLen }, (_, i) => (i < tokens.length ? 0 : -1)),
-  };
 };
 
 const emptyResult: BatchResult = {
@@ -129,7 +91,7 @@ const trainGroup = async (
   { key, lossScale, weigh }: TrainOptions,
 ): Promise<HeadResult> => {
   const { tokens, targets, weights } = group.batch;
-  embed(tokens, embedding, stack.input(group));
+  embedRows(tokens, embedding, stack.input(group));
   const hidden = await stack.forward(group, key);
   // Only the head is run twice: what the layers kept for their backward pass does not change.
   const measured = weigh && (await head.evaluate({ hidden, targets, weights }));
@@ -146,7 +108,7 @@ const evaluateGroup = async (
   options?: EvaluateOptions,
 ): Promise<HeadResult> => {
   const { tokens, targets, weights } = group.batch;
-  embed(tokens, embedding, stack.input(group));
+  embedRows(tokens, embedding, stack.input(group));
   return head.evaluate({ hidden: await stack.evaluate(group, options), targets, weights });
 };
 
@@ -155,25 +117,25 @@ const logitsOf = async (
   group: RowGroup,
   [from, to]: readonly [number, number],
 ): Promise<Float32Array[]> => {
-  embed(group.batch.tokens, embedding, stack.input(group));
+  embedRows(group.batch.tokens, embedding, stack.input(group));
   const hidden = await stack.evaluate(group);
   return head.logits(hidden.subarray(from * config.hidden_size, to * config.hidden_size));
 };
 
 const baseParameterCount = (tensors: ModelTensors): number =>
-  allTensors(tensors)
+  everyTensor(tensors)
     .filter((tensor) => !isAdapter(tensor))
-    .reduce((count, { data }) => count + data.length, 0);
+    .reduce((count, { shape }) => count + elementCount(shape), 0);
 
 export const createTransformerLm = (options: TransformerOptions): CausalLm => {
   const { config, tensors, lora, runtime } = options;
-  const { embedding, layers, norm, head: table } = tensors;
+  const { embedding, layers, forms, norm, head: table } = tensors;
   const loraScale = lora ? lora.alpha / lora.rank : 0;
   const dropout = lora?.dropout ?? 0;
   const parts: Parts = {
     config,
     embedding,
-    stack: createDecoderStack({ ...options, layers, loraScale, dropout }),
+    stack: createDecoderStack({ ...options, layers, forms, loraScale, dropout }),
     head: createLmHead({ config, norm, table, runtime }),
   };
   const passKey = createPassKeys(options.seed);
@@ -206,7 +168,7 @@ export const createTransformerLm = (options: TransformerOptions): CausalLm => {
     evaluate: (batch, options) =>
       overGroups(batch, (group) => evaluateGroup(parts, group, options)),
     async nextTokenLogits(tokens, from) {
-      const [group] = groupsOf(singleExample(tokens));
+      const [group] = groupsOf(singleRow(tokens));
       return group ? logitsOf(parts, group, [from, tokens.length]) : [];
     },
     close,

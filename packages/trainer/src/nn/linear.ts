@@ -2,16 +2,22 @@
 import { add, concat, matmul, mul, pad } from '../graph/ops.ts';
 import type { Value } from '../graph/value.ts';
 
+/** A matrix W [out, in], as Hugging Face stores it, however its numbers lie in memory. */
+export interface Matrix {
+  readonly outputs: number;
+  /** x·Wᵀ: x [M, in] → [M, out] */
+  readonly times: (x: Value) => Value;
+}
+
 export interface Linear {
-  /** [out, in], as Hugging Face stores it. */
-  readonly weight: Value;
+  readonly weight: Matrix;
   /** [out] */
   readonly bias?: Value | undefined;
 }
 
 /** x·Wᵀ + b: x [M, in] → [M, out] */
 const linear = (x: Value, { weight, bias }: Linear): Value => {
-  const y = matmul(x, weight, { transposeB: true });
+  const y = weight.times(x);
   return bias ? add(y, bias) : y;
 };
 
@@ -45,7 +51,7 @@ export const loraLinear = (
 ): Value => {
   const y = linear(x, base);
   if (adapters.length === 0) return y;
-  const out = base.weight.shape[0] ?? 0;
+  const out = base.weight.outputs;
   const a = concat(
     adapters.map((adapter) => adapter.a),
     0,

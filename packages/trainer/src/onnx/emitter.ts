@@ -36,10 +36,13 @@ export interface NodeSpec {
   readonly outputs?: number;
 }
 
+/** Element types of tensors that enter, leave or are stored in a model. */
+export type TensorDType = 'float32' | 'int64' | 'int8' | 'uint8';
+
 export interface TensorInfo {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: 'float32' | 'int64';
+  readonly dtype: TensorDType;
 }
 
 /** A serialised model and the tensors it takes and gives. */
@@ -61,13 +64,21 @@ export interface Emitter {
   integers(values: readonly number[]): string;
   /** A float32 tensor of one repeated number. */
   filled(value: number, shape: readonly number[]): string;
+  /** A uint8 scalar. */
+  byte(value: number): string;
   finish(
     inputs: readonly TensorInfo[],
     outputs: readonly (TensorInfo & { from: string })[],
   ): OnnxModel;
 }
 
-const { FLOAT, INT64 } = TensorProto_DataType;
+const { FLOAT, INT64, INT8, UINT8 } = TensorProto_DataType;
+const protoTypes: Record<TensorDType, TensorProto_DataType> = {
+  float32: FLOAT,
+  int64: INT64,
+  int8: INT8,
+  uint8: UINT8,
+};
 
 const attributeProto = (name: string, value: Attribute): AttributeProto => {
   if (typeof value === 'number') {
@@ -93,15 +104,22 @@ const valueInfo = ({ name, shape, dtype }: TensorInfo): ValueInfoProto => {
     }),
   );
   const value = create(TypeProto_TensorSchema, {
-    elemType: dtype === 'float32' ? FLOAT : INT64,
+    elemType: protoTypes[dtype],
     shape: create(TensorShapeProtoSchema, { dim }),
   });
   const type = create(TypeProtoSchema, { value: { case: 'tensorType', value } });
   return create(ValueInfoProtoSchema, { name, type });
 };
 
-const bytesOf = (array: Float32Array | BigInt64Array): Uint8Array<ArrayBuffer> =>
+type StoredArray = Float32Array | BigInt64Array | Uint8Array;
+
+const bytesOf = (array: StoredArray): Uint8Array<ArrayBuffer> =>
   new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
+
+const dtypeOf = (array: StoredArray): TensorDType => {
+  if (array instanceof Float32Array) return 'float32';
+  return array instanceof Uint8Array ? 'uint8' : 'int64';
+};
 
 /** Above this a repeated number is made by a node when the session is created, not stored in the model. */
 const largestStoredFill = 4096;
@@ -180,9 +198,9 @@ export const createEmitter = (): Emitter => {
       return output;
     });
 
-  const constant = (array: Float32Array | BigInt64Array, shape: readonly number[]): string => {
+  const constant = (array: StoredArray, shape: readonly number[]): string => {
     const name = `#${count++}`;
-    const dataType = array instanceof Float32Array ? FLOAT : INT64;
+    const dataType = protoTypes[dtypeOf(array)];
     const dims = shape.map(BigInt);
     initializers.push(create(TensorProtoSchema, { name, dataType, dims, rawData: bytesOf(array) }));
     return name;
@@ -203,10 +221,14 @@ export const createEmitter = (): Emitter => {
     return once(key, () => [constant(new Float32Array(length).fill(value), shape)])[0] ?? '';
   };
 
+  const byte = (value: number): string =>
+    once(`byte ${value}`, () => [constant(Uint8Array.of(value), [])])[0] ?? '';
+
   return {
     emit,
     integers,
     filled,
+    byte,
     finish: (inputs, outputs) => serialise({ nodes, initializers, inputs, outputs }),
   };
 };

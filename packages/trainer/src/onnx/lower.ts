@@ -74,6 +74,120 @@ const matmul = (node: Node<'matmul'>, lowering: Lowering): string => {
   });
 };
 
+/** Levels of the unsigned bytes around this one: the integer kernel takes unsigned times signed. */
+const zeroLevel = 128;
+const largestLevel = 127;
+
+/** Rows of x in bytes and the factor that takes each back, [M, 1]; the factor is never 0. */
+const quantiseRows = (
+  x: string,
+  rows: number,
+  lowering: Lowering,
+): { bytes: string; factor: string } => {
+  const { emitter } = lowering;
+  const extreme = (type: 'ReduceMax' | 'ReduceMin'): string =>
+    single(lowering, { type, inputs: [x, emitter.integers([1])], attributes: { keepdims: 1 } });
+  const lowest = single(lowering, { type: 'Neg', inputs: [extreme('ReduceMin')] });
+  const largest = single(lowering, {
+    type: 'Max',
+    inputs: [extreme('ReduceMax'), lowest, emitter.filled(smallestRow, [])],
+  });
+  const factor = single(lowering, {
+    type: 'Mul',
+    inputs: [largest, emitter.filled(1 / largestLevel, [])],
+  });
+  const perRow = emitter.integers([rows]);
+  const bytes = single(lowering, {
+    type: 'QuantizeLinear',
+    inputs: [
+      x,
+      single(lowering, { type: 'Reshape', inputs: [factor, perRow] }),
+      single(lowering, { type: 'Expand', inputs: [emitter.byte(zeroLevel), perRow] }),
+    ],
+    attributes: { axis: 0 },
+  });
+  return { bytes, factor };
+};
+
+/** A row of zeros is divided by this over 127, which is a normal float32. */
+const smallestRow = 2 ** -100;
+
+const int8Matmul = (node: Node<'int8_matmul'>, lowering: Lowering): string => {
+  const { emitter, nameOf } = lowering;
+  const [x, weight, scales, ...outliers] = node.inputs;
+  const { transposeB } = node.attributes;
+  const [rows = 1] = x.shape;
+  // Outlier columns are taken out before rounding; the backward direction takes the scales in instead.
+  const factors = transposeB ? outliers[0] : scales;
+  const folded = factors
+    ? single(lowering, { type: 'Mul', inputs: [nameOf(x), nameOf(factors)] })
+    : nameOf(x);
+  const { bytes, factor } = quantiseRows(folded, rows, lowering);
+  const right = transposeB
+    ? single(lowering, {
+        type: 'Transpose',
+        inputs: [nameOf(weight)],
+        attributes: { perm: [1, 0] },
+      })
+    : nameOf(weight);
+  const one = emitter.filled(1, []);
+  const product = single(lowering, {
+    type: 'MatMulIntegerToFloat',
+    domain: 'com.microsoft',
+    inputs: [bytes, right, one, transposeB ? nameOf(scales) : one, emitter.byte(zeroLevel)],
+  });
+  const whole = single(lowering, { type: 'Mul', inputs: [product, factor] });
+  const [, columns, weights] = outliers;
+  if (!columns || !weights) return whole;
+  const taken = single(lowering, {
+    type: 'Gather',
+    inputs: [nameOf(x), nameOf(columns)],
+    attributes: { axis: 1 },
+  });
+  const exact = single(lowering, {
+    type: 'FusedMatMul',
+    domain: 'com.microsoft',
+    inputs: [taken, nameOf(weights)],
+    attributes: { transA: 0, transB: 1, alpha: { float: 1 } },
+  });
+  return single(lowering, { type: 'Add', inputs: [whole, exact] });
+};
+
+/** Two columns share a byte: the low halves first, then the high ones. */
+const unpackNibbles = (
+  { inputs: [packed] }: Node<'unpack_nibbles'>,
+  lowering: Lowering,
+): string => {
+  const { emitter, nameOf } = lowering;
+  const inputs = [nameOf(packed)];
+  const low = single(lowering, { type: 'BitwiseAnd', inputs: [...inputs, emitter.byte(15)] });
+  const high = single(lowering, {
+    type: 'BitShift',
+    inputs: [...inputs, emitter.byte(4)],
+    attributes: { direction: 'RIGHT' },
+  });
+  return single(lowering, { type: 'Concat', inputs: [low, high], attributes: { axis: 1 } });
+};
+
+const dequantise = (node: Node<'dequantise'>, lowering: Lowering): string => {
+  const { emitter, nameOf } = lowering;
+  const [levels, scales, offsets] = node.inputs;
+  const [rows = 0, columns = 0] = node.shape;
+  const blocks = scales.shape[1] ?? 1;
+  const reshape = (name: string, shape: readonly number[]): string =>
+    single(lowering, { type: 'Reshape', inputs: [name, emitter.integers(shape)] });
+  const column = (value: Value): string => reshape(nameOf(value), [rows, blocks, 1]);
+  const whole = single(lowering, { type: 'Cast', inputs: [nameOf(levels)], attributes: { to: 1 } });
+  const scaled = single(lowering, {
+    type: 'Mul',
+    inputs: [reshape(whole, [rows, blocks, columns / blocks]), column(scales)],
+  });
+  const moved = offsets
+    ? single(lowering, { type: 'Add', inputs: [scaled, column(offsets)] })
+    : scaled;
+  return reshape(moved, node.shape);
+};
+
 const scatterAddRows = (node: Node<'scatter_add_rows'>, lowering: Lowering): string => {
   const [updates, ids] = node.inputs;
   const { emitter, nameOf } = lowering;
@@ -181,6 +295,9 @@ const lowerings: OpTable<[Lowering], string> = {
     });
   },
   matmul,
+  int8_matmul: int8Matmul,
+  unpack_nibbles: unpackNibbles,
+  dequantise,
   softmax: ({ inputs: [x] }, lowering) =>
     single(lowering, {
       type: 'Softmax',

@@ -10,14 +10,16 @@ import { executionProvider } from './device.ts';
 
 /** An array seen as a tensor; made by `hostTensor`, read only by sessions. */
 export type HostTensor = Tensor;
-export type HostArray = Float32Array | BigInt64Array;
+export type HostArray = Float32Array | BigInt64Array | Int8Array | Uint8Array;
 export type HostTensors = Readonly<Record<string, HostTensor>>;
 
 /** Looks at `data` without copying: later changes of its elements are seen by later runs. */
-export const hostTensor = (data: HostArray, shape: readonly number[]): HostTensor =>
-  data instanceof Float32Array
-    ? new Tensor('float32', data, shape)
-    : new Tensor('int64', data, shape);
+export const hostTensor = (data: HostArray, shape: readonly number[]): HostTensor => {
+  if (data instanceof Float32Array) return new Tensor('float32', data, shape);
+  if (data instanceof Int8Array) return new Tensor('int8', data, shape);
+  if (data instanceof Uint8Array) return new Tensor('uint8', data, shape);
+  return new Tensor('int64', data, shape);
+};
 
 export interface Session extends AsyncDisposable {
   readonly inputs: readonly TensorInfo[];
