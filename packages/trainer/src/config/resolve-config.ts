@@ -5,8 +5,10 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { extname, isAbsolute, join, resolve } from 'node:path';
-import { CorralError, type RunConfig } from '@corral/contracts';
+import { CorralError, type LoraTarget, type RunConfig, loraTargets } from '@corral/contracts';
+import { readPeftSettings } from '../checkpoint/peft-folder.ts';
 import { hashFile } from '../data/line-reader.ts';
+import { methodTraits } from './methods.ts';
 
 interface ResolvedInput {
   /** Absolute. */
@@ -24,7 +26,10 @@ export interface ResolvedRunConfig {
     /** A file, or the share held out by hash. */
     readonly validation: ResolvedInput | number;
   };
-  readonly lora: RunConfig['lora'];
+  readonly lora: Omit<RunConfig['lora'], 'init'> & {
+    /** The adapter folder that the run begins with. */
+    readonly init?: ResolvedInput;
+  };
   readonly train: RunConfig['train'];
   readonly dpo: RunConfig['dpo'];
   readonly checkpoint: RunConfig['checkpoint'];
@@ -82,19 +87,55 @@ function refuseUnsupported({ method, data, lora, runtime }: RunConfig): void {
   if (data.format === 'preference' && method !== 'dpo') {
     throw unsupported('data.format: preference', 'preference pairs need method dpo');
   }
-  if (lora.init !== undefined) {
-    throw unsupported('lora.init', 'a run begins with a new adapter in this version');
+  if (lora.init !== undefined && !methodTraits[method].trainsAdapter) {
+    throw unsupported('lora.init', `method ${method} trains no adapter`);
   }
   if (runtime.precision === 'int8') {
     throw unsupported('runtime.precision: int8', 'this version computes in float32');
   }
 }
 
+/** Hears what was decided against what is written. */
+type Note = (message: string) => void;
+
+const targetList = (targets: RunConfig['lora']['target_modules']): readonly LoraTarget[] =>
+  targets === 'all-linear' ? loraTargets : loraTargets.filter((name) => targets.includes(name));
+
+/** A run that goes on from an adapter has the adapter's shape and scale, whatever is written beside it. */
+async function resolveLora(
+  { init, ...written }: RunConfig['lora'],
+  folder: string,
+  note: Note,
+): Promise<ResolvedRunConfig['lora']> {
+  if (init === undefined) return written;
+  const input = await resolveInput(init, folder);
+  const { rank, alpha, useRslora, targets } = await readPeftSettings(input.path);
+  const all = targets.length === loraTargets.length;
+  const found = {
+    ...written,
+    rank,
+    alpha,
+    use_rslora: useRslora,
+    target_modules: all ? ('all-linear' as const) : [...targets],
+  };
+  const said = { ...written, target_modules: targetList(written.target_modules).join(' ') };
+  const taken = { ...found, target_modules: targets.join(' ') };
+  for (const key of ['rank', 'alpha', 'use_rslora', 'target_modules'] as const) {
+    if (said[key] === taken[key]) continue;
+    note(`lora.${key} is ${taken[key]}, as in the adapter "${init}" (not ${said[key]}).`);
+  }
+  return { ...found, init: input };
+}
+
 /**
  * Resolves a configuration whose relative paths start at `folder`.
- * Throws CorralError `file_not_found`, `unsupported_parameter`.
+ * Throws CorralError `file_not_found`, `unsupported_parameter`, `model_file_invalid`.
  */
-export async function resolveConfig(config: RunConfig, folder: string): Promise<ResolvedRunConfig> {
+export async function resolveConfig(
+  config: RunConfig,
+  folder: string,
+  note: Note = () => undefined,
+): Promise<ResolvedRunConfig> {
   refuseUnsupported(config);
   const { data, runtime } = config;
   const { train, validation, ...rest } = data;
@@ -108,7 +149,7 @@ export async function resolveConfig(config: RunConfig, folder: string): Promise<
       validation:
         typeof validation === 'number' ? validation : await resolveInput(validation, folder),
     },
-    lora: config.lora,
+    lora: await resolveLora(config.lora, folder, note),
     train: config.train,
     dpo: config.dpo,
     checkpoint: config.checkpoint,
@@ -135,11 +176,12 @@ function stableJson(value: unknown): string {
  * with the same number of threads, give the same bytes; a checkpoint is resumed only into its own.
  */
 export function runIdentity(config: ResolvedRunConfig): string {
-  const { checkpoint: _saving, runtime, model, data, ...rest } = config;
+  const { checkpoint: _saving, runtime, model, data, lora, ...rest } = config;
   const { validation } = data;
   const identity = {
     ...rest,
     model: model.sha256,
+    lora: { ...lora, ...(lora.init ? { init: lora.init.sha256 } : {}) },
     data: {
       ...data,
       train: data.train.sha256,

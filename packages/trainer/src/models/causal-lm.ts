@@ -92,6 +92,8 @@ export interface LoraOptions {
   readonly rank: number;
   readonly alpha: number;
   readonly dropout: number;
+  /** Scale by alpha / √rank; default alpha / rank. */
+  readonly use_rslora?: boolean;
   readonly target_modules: 'all-linear' | readonly LoraTarget[];
 }
 

@@ -172,6 +172,12 @@ describe('exactness', () => {
     expect(relativeError(gradients(recomputing), gradients(keeping))).toBeLessThan(1e-5);
   });
 
+  it('rsLoRA scales by alpha over the root of the rank', async () => {
+    const stable = open({ lora: { ...tinyLora, rank: 16, alpha: 8, use_rslora: true } });
+    const plain = open({ lora: { ...tinyLora, rank: 16, alpha: 32 } });
+    expect(await stable.evaluate(packed)).toEqual(await plain.evaluate(packed));
+  });
+
   it('adds to gradients, and scales them', async () => {
     const once = open();
     await train(once, packed);

@@ -20,6 +20,7 @@ import { createDecoderStack } from './decoder-stack.ts';
 import { scaleByExample, sumByExample } from './example-values.ts';
 import type { HeadResult, LmHead } from './lm-head.ts';
 import { createLmHead } from './lm-head.ts';
+import { loraScale as scaleOf } from './lora-scale.ts';
 import type { ModelTensors, StoredTensor } from './model-tensors.ts';
 import { everyTensor, isAdapter, trainableParameters } from './model-tensors.ts';
 import type { Key } from './random.ts';
@@ -130,7 +131,7 @@ const baseParameterCount = (tensors: ModelTensors): number =>
 export const createTransformerLm = (options: TransformerOptions): CausalLm => {
   const { config, tensors, lora, runtime } = options;
   const { embedding, layers, forms, norm, head: table } = tensors;
-  const loraScale = lora ? lora.alpha / lora.rank : 0;
+  const loraScale = lora ? scaleOf(lora) : 0;
   const dropout = lora?.dropout ?? 0;
   const parts: Parts = {
     config,

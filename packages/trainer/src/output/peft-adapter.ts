@@ -15,6 +15,7 @@ import {
 } from '@corral/formats';
 import type { ResolvedRunConfig } from '../config/resolve-config.ts';
 import type { Parameter } from '../models/causal-lm.ts';
+import { loraScale } from '../models/lora-scale.ts';
 import { writeJsonAtomic } from './atomic-file.ts';
 
 export interface AdapterToSave {
@@ -37,7 +38,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =
 
 /** adapter_config.json as PEFT writes it for LoRA. */
 function peftConfig({ parameters, config }: AdapterToSave): Record<string, unknown> {
-  const { rank, alpha, dropout } = config.lora;
+  const { rank, alpha, dropout, use_rslora } = config.lora;
   const modules = parameters.map(({ name }) => parseName(name).module.split('.').at(-1) ?? '');
   return {
     alpha_pattern: {},
@@ -60,7 +61,7 @@ function peftConfig({ parameters, config }: AdapterToSave): Record<string, unkno
     target_modules: [...new Set(modules)].toSorted(),
     task_type: 'CAUSAL_LM',
     use_dora: false,
-    use_rslora: false,
+    use_rslora,
   };
 }
 
@@ -107,7 +108,8 @@ async function writeAdapterGguf(output: string, adapter: AdapterToSave): Promise
       ['general.architecture', architecture ?? gguf.string(modelConfig.architecture)],
       ['general.type', gguf.string('adapter')],
       ['adapter.type', gguf.string('lora')],
-      ['adapter.lora.alpha', gguf.float32(config.lora.alpha)],
+      // llama.cpp scales by alpha / rank and knows no other rule.
+      ['adapter.lora.alpha', gguf.float32(loraScale(config.lora) * config.lora.rank)],
     ]),
     tensors: parameters.map((parameter) => ggufHalf(parameter, modelConfig)),
   });

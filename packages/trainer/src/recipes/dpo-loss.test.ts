@@ -15,18 +15,23 @@ describe('the loss of a pair', () => {
 
   test('has the weight of its answers as derivative, and is finite however wrong the policy', () => {
     fc.assert(
-      fc.property(pair, pair, fc.double({ min: 0.01, max: 1, noNaN: true }), (policy, reference, beta) => {
-        const at = (by: number): number => {
-          const moved = { ...policy, chosen: policy.chosen + by };
-          return pairOutcome(moved, reference, { beta }).loss;
-        };
-        const { loss: value, weight, margin } = pairOutcome(policy, reference, { beta });
-        expect(Number.isFinite(value)).toBe(true);
-        // σ(−margin) = 1 − e^(−loss)
-        expect(weight / beta).toBeCloseTo(-Math.expm1(-value), 9);
-        expect((at(1e-3) - at(-1e-3)) / 2e-3).toBeCloseTo(weight, 5);
-        expect(value - Math.LN2).toBeLessThanOrEqual(Math.max(0, -margin));
-      }),
+      fc.property(
+        pair,
+        pair,
+        fc.double({ min: 0.01, max: 1, noNaN: true }),
+        (policy, reference, beta) => {
+          const at = (by: number): number => {
+            const moved = { ...policy, chosen: policy.chosen + by };
+            return pairOutcome(moved, reference, { beta }).loss;
+          };
+          const { loss: value, weight, margin } = pairOutcome(policy, reference, { beta });
+          expect(Number.isFinite(value)).toBe(true);
+          // σ(−margin) = 1 − e^(−loss)
+          expect(weight / beta).toBeCloseTo(-Math.expm1(-value), 9);
+          expect((at(1e-3) - at(-1e-3)) / 2e-3).toBeCloseTo(weight, 5);
+          expect(value - Math.LN2).toBeLessThanOrEqual(Math.max(0, -margin));
+        },
+      ),
     );
   });
 });

@@ -3,6 +3,7 @@
 // model with its adapter switched off, so there is no second model in memory.
 //   load  → pairs, answers only in the loss     build → model, reference log-probabilities, optimiser
 //   train → the loop                            save  → adapter, transcripts, record        close
+import { loadPeftValues } from '../checkpoint/peft-folder.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
 import { saveAdapter } from '../output/peft-adapter.ts';
@@ -36,6 +37,7 @@ export async function trainDpo(run: Run): Promise<void> {
     recompute: await chooseRecompute(run, data),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
+  if (config.lora.init) await loadPeftValues(config.lora.init.path, model.parameters);
   const optimizer = createAdamW(model.parameters, { weightDecay: weight_decay });
   await checkDisk(run, model.parameters, 'adapter');
   const reference = await referenceLosses(run, model, data);

@@ -2,6 +2,7 @@
 // layer gets a product of two thin matrices, and only those are trained.
 //   load  → examples with their loss mask     build → model, optimiser, where to go on
 //   train → the loop                          save  → adapter, transcripts, record        close
+import { loadPeftValues } from '../checkpoint/peft-folder.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
 import { saveAdapter } from '../output/peft-adapter.ts';
@@ -32,6 +33,7 @@ export async function trainLora(run: Run): Promise<void> {
     recompute: await chooseRecompute(run, data),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
+  if (config.lora.init) await loadPeftValues(config.lora.init.path, model.parameters);
   const optimizer = createAdamW(model.parameters, { weightDecay: weight_decay });
   await checkDisk(run, model.parameters, 'adapter');
   const session = await TrainingSession.open(run, { data, model, optimizer });

@@ -70,22 +70,22 @@ async function answerFromRecord(
 /** What happens under the lock; its events are logged. */
 async function runLocked(config: RunConfig, output: string, options: RunTrainingOptions) {
   const { folder, signal, openModel } = options;
-  const resolved = await resolveConfig(config, folder);
+  const notes: string[] = [];
+  const resolved = await resolveConfig(config, folder, (message) => notes.push(message));
   const record = (event: RunEvent): void => {
     appendEvent(output, event);
     options.emit(event);
   };
   const identity = runIdentity(resolved);
   if (await answerFromRecord(output, identity, options.emit)) return 'finished';
+  const warn = (message: string): void => {
+    record({ type: 'warning', message });
+  };
+  notes.forEach(warn);
   const settled = await settleConfig(
     output,
     { identity, config: resolved },
-    {
-      threadsAreAuto: config.runtime.threads === 'auto',
-      warn: (message) => {
-        record({ type: 'warning', message });
-      },
-    },
+    { threadsAreAuto: config.runtime.threads === 'auto', warn },
   );
   const run: Run = { config: settled, identity, output, signal, emit: record, openModel };
   try {

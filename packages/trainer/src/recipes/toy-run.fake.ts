@@ -52,7 +52,9 @@ const toyPairs = (count: number): string =>
     return JSON.stringify({
       prompt: `after ${at(0).repeat(1 + (index % 3))}?`,
       chosen: at(1).repeat(1 + (index % 5)),
-      rejected: at(-1).repeat(1 + (index % 4)).toUpperCase(),
+      rejected: at(-1)
+        .repeat(1 + (index % 4))
+        .toUpperCase(),
     });
   }).join('\n');
 
