@@ -44,6 +44,8 @@ export const runConfigSchema = z.strictObject({
     format: z.enum(dataFormats).default('auto'),
     /** Tokens of one sequence; longer examples are an error unless `truncate` says otherwise. */
     context_length: z.int().min(8).max(1_048_576).default(2048),
+    /** Of longer conversations: refuse the data, leave them out, or cut their ends; told in each case. */
+    truncate: z.enum(['error', 'drop', 'cut']).default('error'),
     /** Several examples share one row of the batch; changes layout and speed, never the numbers. */
     packing: z.boolean().default(true),
     loss_on: z.enum(lossScopes).default('assistant'),

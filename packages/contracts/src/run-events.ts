@@ -94,6 +94,15 @@ export interface DataReport {
     readonly p95: number;
   };
   readonly loss_tokens: number;
+  /** Conversations longer than the context, and what became of them (`data.truncate`). */
+  readonly too_long?: {
+    readonly rows: number;
+    /** Tokens of the longest. */
+    readonly longest: number;
+    readonly policy: 'error' | 'drop' | 'cut';
+    /** Left out: all with `drop`; with `cut` those of which nothing to learn was left. */
+    readonly dropped: number;
+  };
   readonly sha256: string;
   /** The first 20 problems. */
   readonly errors: readonly DataRowError[];

@@ -3,23 +3,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import type { DataReport, RunConfig } from '@corral/contracts';
 import { checkData } from './check-data.ts';
-import { createChatTemplate } from './chat-template.ts';
-import type { Encoder } from './encode.ts';
-import { openTokenizer } from './open-tokenizer.ts';
-
-/** The tokenizer and chat template of a model, with the data section's choices. */
-export async function openEncoder(
-  modelPath: string,
-  data: Pick<RunConfig['data'], 'loss_on' | 'context_length'>,
-): Promise<Encoder> {
-  const tokenizer = await openTokenizer(modelPath);
-  return {
-    tokenizer,
-    template: createChatTemplate(tokenizer.chatTemplate, tokenizer, modelPath),
-    lossOn: data.loss_on,
-    contextLength: data.context_length,
-  };
-}
+import { openRowEncoder } from './open-row-encoder.ts';
 
 export interface CheckCommandOptions {
   /** Where relative paths of the configuration start. */
@@ -37,12 +21,15 @@ export async function checkCommand(
   { folder, preview = 0, onProgress }: CheckCommandOptions,
 ): Promise<DataReport> {
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folder, path));
-  const encoder = await openEncoder(absolute(config.model), config.data);
-  return checkData(absolute(config.data.train), encoder, {
+  const path = absolute(config.data.train);
+  const options = { model: absolute(config.model), data: config.data };
+  await using encoder = await openRowEncoder(path, options, config.runtime.threads);
+  return checkData(path, encoder, {
     format: config.data.format,
     // Asked without a method, a file of pairs is judged as such.
     pairs: config.method === 'dpo' ? 'only' : 'any',
     preview,
+    truncate: config.data.truncate,
     ...(onProgress ? { onProgress } : {}),
   });
 }

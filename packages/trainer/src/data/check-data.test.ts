@@ -7,6 +7,7 @@ import { type CheckDataOptions, checkData, requireUsable } from './check-data.ts
 import { createChatTemplate } from './chat-template.ts';
 import type { Encoder } from './encode.ts';
 import { type Line, readLines } from './line-reader.ts';
+import { inlineEncoder } from './row-encoder.ts';
 import { byteLevelTokenizer } from './tokenizer.fake.ts';
 
 let folder = '';
@@ -32,7 +33,7 @@ const check = (
 ): Promise<DataReport> => {
   const path = join(folder, name);
   writeFileSync(path, content);
-  return checkData(path, encoder, options);
+  return checkData(path, inlineEncoder(encoder), options);
 };
 const refusal = (report: DataReport): CorralError | null => {
   try {
@@ -184,7 +185,7 @@ describe('a data set', () => {
   });
 
   test('that is missing has a code', async () => {
-    await expect(checkData(join(folder, 'nowhere'), encoder)).rejects.toMatchObject({
+    await expect(checkData(join(folder, 'nowhere'), inlineEncoder(encoder))).rejects.toMatchObject({
       code: 'file_not_found',
     });
   });

@@ -1,58 +1,19 @@
-// The tokenised examples of a run, and which of them each step takes: a pure function of the step, so
-// that a resumed run goes on where it was. Tokens of all examples lie in a few large arrays, eight bytes
-// a token, not in an object each.
+// The tokenised examples of a run as its steps see them, and which of them each step takes: a pure function
+// of the step, so that a resumed run goes on where it was. Where the examples lie is not known here.
 import type { EncodedExample } from './encode.ts';
 import { shuffledOrder } from './order.ts';
 
-/** Examples in memory as flat arrays; grows as examples are added. */
-export class ExampleStore {
-  private tokens = new Int32Array(1 << 16);
-  private weights = new Float32Array(1 << 16);
-  private used = 0;
-  private readonly starts: number[] = [];
-  private readonly rows: number[] = [];
-
-  get count(): number {
-    return this.starts.length;
-  }
-
+/** Examples by number, in the order of their rows. */
+export interface ExampleStore {
+  readonly count: number;
   /** Positions of all examples: what one epoch feeds. */
-  get inputTokens(): number {
-    return this.used - this.count;
-  }
-
-  add({ tokens, weights }: EncodedExample, row: number): void {
-    const end = this.used + tokens.length;
-    if (end > this.tokens.length) this.grow(end);
-    this.tokens.set(tokens, this.used);
-    this.weights.set(weights, this.used);
-    this.starts.push(this.used);
-    this.rows.push(row);
-    this.used = end;
-  }
-
-  /** A view of an example; throws RangeError beyond the last. */
-  get(index: number): EncodedExample {
-    const start = this.starts[index];
-    if (start === undefined) throw new RangeError(`there is no example ${index}`);
-    const end = this.starts[index + 1] ?? this.used;
-    return { tokens: this.tokens.subarray(start, end), weights: this.weights.subarray(start, end) };
-  }
-
+  readonly inputTokens: number;
+  /** Throws RangeError beyond the last. */
+  get(index: number): EncodedExample;
   /** Row of the file that an example came from. */
-  rowOf(index: number): number {
-    return this.rows[index] ?? 0;
-  }
-
-  private grow(needed: number): void {
-    const size = Math.max(needed, this.tokens.length * 2);
-    const tokens = new Int32Array(size);
-    tokens.set(this.tokens);
-    const weights = new Float32Array(size);
-    weights.set(this.weights);
-    this.tokens = tokens;
-    this.weights = weights;
-  }
+  rowOf(index: number): number;
+  /** Rows of all examples, in order. */
+  rows(): Iterable<number>;
 }
 
 export interface StepPlanOptions {

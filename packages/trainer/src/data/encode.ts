@@ -3,7 +3,7 @@
 import type { RunConfig } from '@corral/contracts';
 import type { ChatTemplate, Piece } from './chat-template.ts';
 import type { ChatExample, Example, PreferenceExample, TextExample } from './example.ts';
-import { RowError } from './row-error.ts';
+import { RowError, TooLongError } from './row-error.ts';
 import type { TextTokenizer } from './tokenizer.ts';
 
 type LossScope = RunConfig['data']['loss_on'];
@@ -28,6 +28,8 @@ export interface Encoder {
   readonly template: ChatTemplate;
   readonly lossOn: LossScope;
   readonly contextLength: number;
+  /** What becomes of longer conversations; without it they are an error. */
+  readonly truncate?: RunConfig['data']['truncate'];
 }
 
 /**
@@ -167,19 +169,27 @@ function encodePieces(pieces: readonly WeightedPiece[], tokenizer: TextTokenizer
   };
 }
 
-/** One conversation. Throws RowError when it is longer than the context or nothing is learned of it. */
+/** The beginning that fits, up to its last scored token; null when none of it is scored. */
+function cutToFit({ tokens, weights }: EncodedExample, length: number): EncodedExample | null {
+  const end = weights.subarray(0, length).findLastIndex((weight) => weight > 0) + 1;
+  if (end === 0) return null;
+  return { tokens: tokens.slice(0, end), weights: weights.slice(0, end) };
+}
+
+/**
+ * One conversation. Throws RowError when nothing is learned of it, TooLongError when it is longer than the
+ * context and may not be cut, or nothing is left to learn when it is.
+ */
 export function encodeChat(example: ChatExample, encoder: Encoder): EncodedExample {
+  const { contextLength, truncate } = encoder;
   const encoded = encodePieces(weighExample(example, encoder), encoder.tokenizer);
   if (encoded.tokens.length === 0) {
     throw new RowError('nothing is learned from it', 'give an assistant message with text');
   }
-  if (encoded.tokens.length > encoder.contextLength) {
-    throw new RowError(
-      `${encoded.tokens.length} tokens do not fit context_length ${encoder.contextLength}`,
-      'shorten or split the example, or raise data.context_length',
-    );
-  }
-  return encoded;
+  if (encoded.tokens.length <= contextLength) return encoded;
+  const cut = truncate === 'cut' ? cutToFit(encoded, contextLength) : null;
+  if (cut === null) throw new TooLongError(encoded.tokens.length, contextLength);
+  return cut;
 }
 
 /**
@@ -227,7 +237,7 @@ export function encodePair(example: PreferenceExample, encoder: Encoder): Encode
     try {
       return encodeChat(conversation, { ...encoder, lossOn: 'assistant' });
     } catch (error) {
-      if (!(error instanceof RowError)) throw error;
+      if (!(error instanceof RowError) || error instanceof TooLongError) throw error;
       throw new RowError(`${side === 0 ? 'chosen' : 'rejected'}: ${error.reason}`, error.fix);
     }
   });

@@ -110,7 +110,7 @@ describe('a preference pair', () => {
     [
       'a long answer',
       { prompt: 'q', chosen: 'a', rejected: 'b'.repeat(200) },
-      /rejected: \d+ tokens do not fit/,
+      /^\d+ tokens do not fit/,
     ],
   ])('with %s is refused', (_name, row, reason) => {
     expect(() => sides(row)).toThrow(reason);

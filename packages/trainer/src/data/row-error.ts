@@ -3,7 +3,7 @@
 import type { RowProblem } from './line-reader.ts';
 
 export class RowError extends Error {
-  override readonly name = 'RowError';
+  override readonly name: string = 'RowError';
   readonly reason: string;
   readonly fix: string;
 
@@ -15,6 +15,19 @@ export class RowError extends Error {
 
   get problem(): RowProblem {
     return { reason: this.reason, fix: this.fix };
+  }
+}
+
+/** A row that is longer than the context: a policy may drop or cut it (`data.truncate`). */
+export class TooLongError extends RowError {
+  readonly tokens: number;
+
+  constructor(tokens: number, contextLength: number) {
+    super(
+      `${tokens} tokens do not fit context_length ${contextLength}`,
+      'shorten or split it, raise data.context_length, or set data.truncate to drop or cut',
+    );
+    this.tokens = tokens;
   }
 }
 

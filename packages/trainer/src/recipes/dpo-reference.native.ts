@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import type { ModelConfig } from '@corral/formats';
 import { describe, expect, it } from 'vitest';
-import { ExampleStore } from '../data/data-set.ts';
+import type { ExampleStore } from '../data/data-set.ts';
+import { MemoryExamples } from '../data/memory-examples.fake.ts';
 import { noise, openTinyModel, tinyConfig } from '../models/tiny-model.fake.ts';
 import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
 import { layOutRows } from './train-step.ts';
@@ -38,7 +39,7 @@ const ids = (name: string, length: number): number[] =>
   [...noise(name, length)].map((x) => Math.trunc((x + 1) * 128));
 
 const storeOfPairs = (): ExampleStore => {
-  const store = new ExampleStore();
+  const store = new MemoryExamples();
   for (const [index, [prompt, chosen, rejected]] of expected.pairs.entries()) {
     for (const [side, length] of Object.entries({ chosen, rejected })) {
       const tokens = [

@@ -11,8 +11,9 @@ import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
 import { referenceLosses } from './reference-losses.ts';
-import { checkDisk, chooseRecompute } from './resources.ts';
-import { type Run, phaseReporter } from './run.ts';
+import { adapterModelOptions } from './model-options.ts';
+import { checkDisk } from './resources.ts';
+import type { Run } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
 import { requireSane } from './train-step.ts';
 
@@ -24,19 +25,10 @@ export async function trainDpo(run: Run): Promise<void> {
   const { beta } = config.dpo;
 
   // Load
-  const data = await loadData(run);
+  using data = await loadData(run);
 
   // Build
-  await using model = await run.openModel({
-    path: config.model.path,
-    method: 'lora',
-    lora: config.lora,
-    seed: config.train.seed,
-    threads: config.runtime.threads,
-    device: config.runtime.device,
-    recompute: await chooseRecompute(run, data),
-    onProgress: phaseReporter(run.emit, 'load weights'),
-  });
+  await using model = await run.openModel(await adapterModelOptions(run, data));
   if (config.lora.init) await loadPeftValues(config.lora.init.path, model.parameters);
   const optimizer = createAdamW(model.parameters, { weightDecay: weight_decay });
   await checkDisk(run, model.parameters, 'adapter');

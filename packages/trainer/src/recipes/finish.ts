@@ -45,5 +45,6 @@ export async function finishRun(
   const { config, identity, output } = run;
   const events = await readEvents(output);
   await writeRunRecord(output, { config, identity, figures, report: data.report }, events);
+  await data.discard();
   run.emit({ type: 'finished', ...figures });
 }

@@ -21,7 +21,7 @@ export async function trainFull(run: Run): Promise<void> {
   const { weight_decay, max_grad_norm } = config.train;
 
   // Load
-  const data = await loadData(run);
+  using data = await loadData(run);
 
   // Build
   await using model = await run.openModel({

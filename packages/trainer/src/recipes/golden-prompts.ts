@@ -1,5 +1,6 @@
 // Which prompts the golden transcripts use: a few held-out rows and a few training rows, spread over the
 // file, so that both what was learned and what was not is compared.
+import type { ExampleStore } from '../data/data-set.ts';
 import { conversationsOfPair } from '../data/encode.ts';
 import type { ChatMessage, Example } from '../data/example.ts';
 import { readRows } from '../data/rows.ts';
@@ -11,14 +12,31 @@ const promptsOfEach = 4;
 /** Characters of plain text that make a prompt; short enough for the smallest contexts. */
 const textPromptLength = 40;
 
-/** Every n-th of the rows, at most `count`. */
-const spread = (rows: readonly number[], count: number): number[] => {
-  const distinct = [...new Set(rows)];
-  const step = Math.max(1, distinct.length / count);
-  return Array.from({ length: Math.min(count, distinct.length) }, (_, index) =>
-    Math.floor(index * step),
-  ).flatMap((index) => distinct[index] ?? []);
-};
+/** Rows with an example, each once: blocks of one text share theirs. */
+function* distinct(rows: Iterable<number>): Generator<number> {
+  let last: number | null = null;
+  for (const row of rows) {
+    if (row !== last) yield row;
+    last = row;
+  }
+}
+
+/** Every n-th of the rows of a store, at most `count`; goes through them twice, keeps none. */
+function spread(store: ExampleStore, count: number): number[] {
+  let total = 0;
+  for (const _row of distinct(store.rows())) total += 1;
+  const step = Math.max(1, total / count);
+  const places = new Set(
+    Array.from({ length: Math.min(count, total) }, (_, index) => Math.floor(index * step)),
+  );
+  const chosen: number[] = [];
+  let place = 0;
+  for (const row of distinct(store.rows())) {
+    if (places.has(place)) chosen.push(row);
+    place += 1;
+  }
+  return chosen;
+}
 
 /** A prompt: the conversation up to its last answer. Text is asked for as a user would quote it. */
 function promptOf(row: Example): GoldenPrompt | null {
@@ -51,14 +69,9 @@ async function collect(run: Run, path: string, wanted: readonly number[]): Promi
 /** Prompts for the golden transcripts of a run, validation rows first. */
 export async function goldenPrompts(run: Run, data: RunData): Promise<GoldenPrompt[]> {
   const { train, validation } = run.config.data;
-  const rowsOf = (store: RunData['train']): number[] =>
-    spread(
-      Array.from({ length: store.count }, (_, index) => store.rowOf(index)),
-      promptsOfEach,
-    );
   const heldOutPath = typeof validation === 'number' ? train.path : validation.path;
   return [
-    ...(await collect(run, heldOutPath, rowsOf(data.validation))),
-    ...(await collect(run, train.path, rowsOf(data.train))),
+    ...(await collect(run, heldOutPath, spread(data.validation, promptsOfEach))),
+    ...(await collect(run, train.path, spread(data.train, promptsOfEach))),
   ];
 }

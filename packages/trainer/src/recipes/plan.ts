@@ -1,5 +1,8 @@
 // What a run will take, before it starts: steps, tokens, memory, disk, time. Time is counted in positions
 // of the run's real batches and timed on this machine; the rest is counted from shapes.
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { RunConfig, RunPlan } from '@corral/contracts';
 import type { ModelConfig } from '@corral/formats';
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
@@ -59,7 +62,8 @@ export async function planRun(
     emit: () => undefined,
     openModel,
   };
-  const data = await loadData(run);
+  await using place = await mkdtempDisposable(join(tmpdir(), 'corral-plan-'));
+  using data = await loadData(run, place.path);
   const { shape, sizes, work, peakBytes } = await estimateRun(run, data);
   const plan = stepPlanOf(run, data.train);
   const speed = await probeLayerSpeed(run, shape);
