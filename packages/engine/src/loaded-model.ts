@@ -15,6 +15,7 @@ import type { CheckModelFile } from './model-file.ts';
 import { createChatTemplate, type ChatTemplate } from './prompt/chat-template.ts';
 import { renderPrompt } from './prompt/prompt-tokens.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
+import { createAnswerRules } from './tasks/answer-rules.ts';
 import { GenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
 import { createScoreTask, type ScoreRequest } from './tasks/score-task.ts';
 import { chooseThreads } from './threads.ts';
@@ -146,6 +147,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
   const scheduler = new Scheduler(context);
   scheduler.warmUp();
   const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
+  const answers = createAnswerRules(vocabulary);
   let tokensGenerated = 0;
   const render = (prompt: Prompt, maxTokens: number): RenderResult =>
     renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });
@@ -160,14 +162,15 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     generate: (request) => {
       checkBias(request, vocabulary.size);
       const adapter = adapters.get(request.adapter_id);
-      const promptTokens = render(request.prompt, request.max_tokens).tokens;
-      const answerPrefix = request.prompt.kind === 'messages' ? template.answerPrefix : '';
+      const prefix = request.prompt.kind === 'messages' ? template.answerPrefix : '';
+      const answer = answers.rulesOf(request, prefix);
+      const prompt = render(request.prompt, request.max_tokens);
       const emit = (event: GenerationEvent): void => {
         tokensGenerated += event.tokens.length;
         load.emit(event);
       };
       const { fail } = load;
-      const options = { request, promptTokens, vocabulary, adapter, answerPrefix, emit, fail };
+      const options = { request, prompt, vocabulary, adapter, answer, emit, fail };
       const task = new GenerationTask(options);
       if (!task.finished) scheduler.submit(task);
     },

@@ -15,3 +15,17 @@ export function logprobsOf(row: Float32Array, tokens: readonly number[]): number
   const total = logSumExp(row);
   return tokens.map((token) => Math.max((row[token] ?? -Infinity) - total, -Number.MAX_VALUE));
 }
+
+/** A token's own log-probability and the `count` best, with one sum over the row. */
+export function tokenLogprobs(
+  row: Float32Array,
+  token: number,
+  count: number,
+): { readonly own: number; readonly top: TokenLogprobPair[] } {
+  const total = logSumExp(row);
+  const { tokens, logits } = topCandidates(row, count);
+  return {
+    own: Math.max((row[token] ?? -Infinity) - total, -Number.MAX_VALUE),
+    top: Array.from(tokens, (id, i) => [id, (logits[i] as number) - total]),
+  };
+}

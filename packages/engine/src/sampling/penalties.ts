@@ -1,5 +1,5 @@
-// What changes logits before a token is drawn: bias, penalties for repetition, forbidden tokens.
-// Frequency and presence penalties follow OpenAI's definition (they count generated tokens); the
+// What changes logits before a token is drawn, in llama.cpp's order: bias, penalties for repetition, then
+// forbidden tokens. Frequency and presence penalties follow OpenAI's definition (they count generated tokens); the
 // repetition penalty follows CTRL (Keskar et al. 2019, section 4.1) and counts the prompt as well.
 import type { Sampling } from '@corral/contracts';
 
@@ -39,13 +39,13 @@ export function createLogitAdjuster(
       if (idle) return row;
       if (scratch.length !== row.length) scratch = new Float32Array(row.length);
       scratch.set(row);
+      for (const [token, bias] of logit_bias) scratch[token] = (scratch[token] ?? 0) + bias;
       for (const token of seen) {
         const logit = scratch[token] ?? 0;
         scratch[token] = logit > 0 ? logit / repetition_penalty : logit * repetition_penalty;
       }
       for (const [token, count] of generated)
         scratch[token] = (scratch[token] ?? 0) - count * frequency_penalty - presence_penalty;
-      for (const [token, bias] of logit_bias) scratch[token] = (scratch[token] ?? 0) + bias;
       for (const token of banned) scratch[token] = -Infinity;
       return scratch;
     },

@@ -75,10 +75,21 @@ export interface Candidates {
   readonly logits: Float64Array;
 }
 
-function toCandidates(tokens: number[], row: Float32Array): Candidates {
+/** `tokens` with their logits, sorted. */
+export function toCandidates(tokens: number[], row: Float32Array): Candidates {
   const logit = (token: number): number => row[token] as number;
   tokens.sort((a, b) => logit(b) - logit(a) || a - b);
   return { tokens: Int32Array.from(tokens), logits: Float64Array.from(tokens, logit) };
+}
+
+/** Tokens whose logit `keeps` keeps; none that is −Infinity or NaN. */
+export function selectCandidates(row: Float32Array, keeps: (logit: number) => boolean): number[] {
+  const tokens: number[] = [];
+  for (let i = 0; i < row.length; i++) {
+    const logit = row[i] as number;
+    if (logit > -Infinity && keeps(logit)) tokens.push(i);
+  }
+  return tokens;
 }
 
 /** Every token above `limit` (exclusive). */
@@ -91,6 +102,7 @@ export function candidatesAbove(row: Float32Array, limit: number): Candidates {
 /** The `count` best tokens (fewer when others are −Infinity or NaN). One pass with a small heap. */
 export function topCandidates(row: Float32Array, count: number): Candidates {
   const size = Math.min(count, row.length);
+  if (size === 0) return toCandidates([], row);
   const heapLogits = new Float64Array(size).fill(-Infinity);
   const heapTokens = new Int32Array(size).fill(-1);
   // A binary heap with the worst kept candidate on top; ties keep the lower token id, met first.

@@ -1,50 +1,50 @@
-// One request's generation: samples from each row of logits, joins bytes to characters, looks for stop
-// strings, and says what is new. Knows nothing of batches and sequences.
+// One request's generation: samples from each row of logits under what the answer must be, and says what is
+// new. Knows nothing of batches and sequences, nor how text is cut (answer-text.ts).
 import {
   CorralError,
   type EngineRequest,
   type FinishReason,
   type GenerationEvent,
-  type TokenLogprob,
 } from '@corral/contracts';
+import type { TokenConstraint } from '../grammar/token-constraint.ts';
 import type { NativeAdapter, NativeVocabulary } from '../llama-cpp/native-types.ts';
-import { createPrefixFilter, type PrefixFilter } from '../prompt/prefix-filter.ts';
-import { createStopFilter, type StopFilter } from '../prompt/stop-strings.ts';
-import { createUtf8Assembler, pieceText } from '../prompt/utf8-assembler.ts';
-import { logprobsOf, topLogprobs } from '../sampling/logprobs.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
+import { argmax } from '../sampling/softmax.ts';
 import type { SequenceTask } from '../scheduler/sequence-task.ts';
+import type { ToolCallParser } from '../tools/tool-call-parser.ts';
+import { createAnswerText, type AnswerText } from './answer-text.ts';
+import { createPromptEcho, type PromptEcho } from './prompt-echo.ts';
+import { describeLogprob, type LogprobOptions } from './token-logprobs.ts';
 
 export type GenerateRequest = Extract<EngineRequest, { type: 'generate' }>;
 
+/** What an answer must be and how it is read. */
+export interface AnswerRules {
+  /** White space that belongs to the template, not to the answer. */
+  readonly prefix: string;
+  /** Null: any text. */
+  readonly constraint: TokenConstraint | null;
+  /** Null: no tools. */
+  readonly parser: ToolCallParser | null;
+  /** Bytes a token adds to the answer. */
+  readonly bytes: (token: number) => Uint8Array;
+}
+
 export interface GenerationTaskOptions {
   readonly request: GenerateRequest;
-  readonly promptTokens: readonly number[];
+  readonly prompt: { readonly text: string; readonly tokens: readonly number[] };
   readonly vocabulary: NativeVocabulary;
   readonly adapter: NativeAdapter | null;
-  /** White space that belongs to the template, not to the answer. */
-  readonly answerPrefix: string;
+  readonly answer: AnswerRules;
   readonly emit: (event: GenerationEvent) => void;
   readonly fail: (id: string, error: CorralError) => void;
 }
 
-/** Log-probability entry of a token and its alternatives, from the model's own distribution. */
-function describeLogprob(
-  vocabulary: NativeVocabulary,
-  row: Float32Array,
-  token: number,
-  alternatives: number,
-): TokenLogprob {
-  const describe = (id: number, logprob: number) => {
-    const bytes = vocabulary.piece(id);
-    return { token: id, text: pieceText(bytes), bytes: [...bytes], logprob };
-  };
-  const [own = 0] = logprobsOf(row, [token]);
-  return {
-    ...describe(token, own),
-    top: topLogprobs(row, alternatives).map(([id, logprob]) => describe(id, logprob)),
-  };
-}
+type News = Omit<GenerationEvent, 'id' | 'finish' | 'prompt'>;
+const nothing: News = { text: '', tokens: [] };
+
+const failure = (reason: string): CorralError =>
+  new CorralError('engine_failed', { params: { reason } });
 
 export class GenerationTask implements SequenceTask {
   readonly id: string;
@@ -57,30 +57,35 @@ export class GenerationTask implements SequenceTask {
   readonly deadline: number | null;
   readonly #options: GenerationTaskOptions;
   readonly #sampler: Sampler;
-  readonly #assembler = createUtf8Assembler();
-  readonly #prefix: PrefixFilter;
-  readonly #stops: StopFilter;
+  readonly #text: AnswerText;
+  readonly #logprobs: LogprobOptions | null;
+  /** Until it has been sent. */
+  #echo: PromptEcho | null;
   #cachedTokens = 0;
   #finished = false;
 
   constructor(options: GenerationTaskOptions) {
-    const { request, promptTokens, vocabulary } = options;
+    const { request, prompt, vocabulary, answer } = options;
     this.#options = options;
     this.id = request.id;
     this.tenant = request.tenant;
     this.adapter = options.adapter;
-    this.tokens = [...promptTokens];
-    this.maxTokens = promptTokens.length + request.max_tokens;
-    this.cacheable = request.cache_prompt;
+    this.tokens = [...prompt.tokens];
+    this.maxTokens = prompt.tokens.length + request.max_tokens;
     this.deadline = request.deadline_ms === null ? null : performance.now() + request.deadline_ms;
-    this.#prefix = createPrefixFilter(options.answerPrefix);
-    this.#stops = createStopFilter(request.stop);
+    const alternatives = request.top_logprobs;
+    this.#logprobs = alternatives === null ? null : { vocabulary, alternatives };
+    this.#echo = request.echo ? createPromptEcho({ ...prompt, logprobs: this.#logprobs }) : null;
+    // What is found in the cache has no logits.
+    this.cacheable = request.cache_prompt && this.#echo?.complete !== false;
+    const { prefix, parser } = answer;
+    this.#text = createAnswerText({ prefix, parser, stops: request.stop });
     this.#sampler = createSampler(request.sampling, {
-      prompt: promptTokens,
+      prompt: prompt.tokens,
       forbidden: request.ignore_eos ? vocabulary.endOfGeneration : [],
     });
-    // Nothing is asked for: the counts are the answer.
-    if (request.max_tokens === 0) this.#send({ text: '', tokens: [] }, 'length');
+    // Nothing is to be computed: the counts are the answer.
+    if (request.max_tokens === 0 && this.#echo?.complete !== false) this.#send(nothing, 'length');
   }
 
   get finished(): boolean {
@@ -88,25 +93,24 @@ export class GenerationTask implements SequenceTask {
   }
 
   wantsLogits(position: number): boolean {
-    return position >= this.#options.promptTokens.length - 1;
+    if (this.#echo?.wants(position)) return true;
+    return this.#options.request.max_tokens > 0 && position >= this.#promptLength - 1;
   }
 
-  acceptLogits(_position: number, row: Float32Array): void {
-    const { request, vocabulary } = this.#options;
-    const token = this.#sampler.sample(row);
-    if (token < 0) {
-      const reason = 'the model answered with numbers that are not finite';
-      this.fail(new CorralError('engine_failed', { params: { reason } }));
+  acceptLogits(position: number, row: Float32Array): void {
+    if (position < this.#promptLength - 1) {
+      this.#echo?.accept(position, row);
+      if (this.#options.request.max_tokens === 0 && this.#echo?.complete)
+        this.#send(nothing, 'length');
       return;
     }
-    this.tokens.push(token);
-    const { text, reason } = this.#advance(token);
-    // The token that ends a turn has no text: it is counted, but no log-probability is shown for it.
-    const shows =
-      request.top_logprobs !== null && !vocabulary.endOfGeneration.has(token)
-        ? { logprobs: [describeLogprob(vocabulary, row, token, request.top_logprobs)] }
-        : {};
-    this.#send({ text, tokens: [token], ...shows }, reason);
+    try {
+      this.#sample(row);
+    } catch (error) {
+      // A schema that turns out to be too ambiguous ends its own request.
+      if (!CorralError.isInstance(error)) throw error;
+      this.fail(error);
+    }
   }
 
   reused(count: number): void {
@@ -128,32 +132,75 @@ export class GenerationTask implements SequenceTask {
   }
 
   #end(reason: FinishReason): void {
-    if (!this.#finished) this.#send({ text: this.#stops.flush(), tokens: [] }, reason);
+    if (!this.#finished) this.#send({ ...nothing, text: this.#text.flush() }, reason);
+  }
+
+  get #promptLength(): number {
+    return this.#options.prompt.tokens.length;
   }
 
   get #completionTokens(): number {
-    return this.tokens.length - this.#options.promptTokens.length;
+    return this.tokens.length - this.#promptLength;
   }
 
-  /** Text and end of generation that a sampled token brings. */
-  #advance(token: number): { text: string; reason: FinishReason | null } {
-    const { request, vocabulary } = this.#options;
-    if (vocabulary.endOfGeneration.has(token)) return { text: this.#stops.flush(), reason: 'stop' };
-    const text = this.#assembler.push(vocabulary.piece(token));
-    const shown = this.#stops.push(this.#prefix.push(text));
-    if (shown.stopped) return { text: shown.text, reason: 'stop' };
-    if (this.#completionTokens < request.max_tokens) return { text: shown.text, reason: null };
-    return { text: shown.text + this.#stops.flush(), reason: 'length' };
+  #sample(row: Float32Array): void {
+    const { constraint } = this.#options.answer;
+    const token = this.#sampler.sample(row, constraint);
+    if (token < 0) {
+      const sound = Number.isFinite(row[argmax(row)]);
+      this.fail(
+        failure(
+          sound
+            ? 'no token of the vocabulary can continue the answer in its format'
+            : 'the model answered with numbers that are not finite',
+        ),
+      );
+      return;
+    }
+    constraint?.accept(token);
+    this.tokens.push(token);
+    const { news, reason } = this.#advance(token);
+    // The token that ends a turn has no text: it is counted, but no log-probability is shown for it.
+    const shows =
+      this.#logprobs && !this.#options.vocabulary.endOfGeneration.has(token)
+        ? { logprobs: [describeLogprob(row, token, this.#logprobs)] }
+        : {};
+    this.#send({ ...news, ...shows }, reason);
   }
 
-  #send(news: Omit<GenerationEvent, 'id' | 'finish'>, reason: FinishReason | null): void {
+  /** News and end of generation that a sampled token brings. */
+  #advance(token: number): { news: News; reason: FinishReason | null } {
+    const { request, vocabulary, answer } = this.#options;
+    const text = this.#text;
+    const tokens = [token];
+    if (vocabulary.endOfGeneration.has(token))
+      return { news: { text: text.flush(), tokens }, reason: this.#ended() };
+    const pushed = text.push(answer.bytes(token));
+    const news = { tokens, ...(pushed.calls.length > 0 ? { tool_calls: pushed.calls } : {}) };
+    if (pushed.stopped) return { news: { ...news, text: pushed.text }, reason: 'stop' };
+    const reason = answer.constraint?.complete
+      ? this.#ended()
+      : this.#completionTokens >= request.max_tokens
+        ? 'length'
+        : null;
+    const rest = reason === null ? '' : text.flush();
+    return { news: { ...news, text: pushed.text + rest }, reason };
+  }
+
+  #ended(): FinishReason {
+    return this.#text.calls ? 'tool_calls' : 'stop';
+  }
+
+  #send(news: News, reason: FinishReason | null): void {
     this.#finished ||= reason !== null;
     const finish = reason && {
       reason,
-      prompt_tokens: this.#options.promptTokens.length,
+      prompt_tokens: this.#promptLength,
       completion_tokens: this.#completionTokens,
       cached_tokens: this.#cachedTokens,
     };
-    this.#options.emit({ id: this.id, ...news, ...(finish ? { finish } : {}) });
+    const prompt = this.#echo && { prompt: this.#echo.read() };
+    this.#echo = null;
+    this.#options.emit({ id: this.id, ...prompt, ...news, ...(finish ? { finish } : {}) });
   }
 }
