@@ -144,7 +144,10 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
   // llama.cpp rounds up; what was promised is what counts.
   const contextTokens = contextLength(model, load.options);
   const template = openTemplate(model);
-  const scheduler = new Scheduler(context);
+  const scheduler = new Scheduler(context, {
+    prefixCacheBytes: load.options.prefix_cache_bytes,
+    cacheBytesPerToken: model.info.cacheBytesPerToken,
+  });
   scheduler.warmUp();
   const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
   const answers = createAnswerRules(vocabulary);

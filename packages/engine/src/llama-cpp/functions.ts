@@ -25,6 +25,12 @@ export interface LlamaFunctions {
   logits(context: Address): Address;
   memory(context: Address): Address;
   removeSequence(memory: Address, sequence: number, from: number, to: number): boolean;
+  copySequence(memory: Address, from: number, to: number, start: number, end: number): void;
+  stateBytes(context: Address, sequence: number): number | bigint;
+  getState(context: Address, bytes: Memory, size: number, sequence: number): number | bigint;
+  setState(context: Address, bytes: Memory, size: number, sequence: number): number | bigint;
+  isRecurrent(model: Address): boolean;
+  isHybrid(model: Address): boolean;
   attachThreadpool(context: Address, decode: Address, prefill: Address): void;
   vocabulary(model: Address): Address;
   vocabularyType(vocabulary: Address): number;
@@ -94,6 +100,14 @@ function bindLlama(llama: Library): Omit<LlamaFunctions, 'createThreadpool' | 'f
     logits: llama.func('void *llama_get_logits(void *)'),
     memory: llama.func('void *llama_get_memory(void *)'),
     removeSequence: llama.func('bool llama_memory_seq_rm(void *, int32_t, int32_t, int32_t)'),
+    copySequence: llama.func(
+      'void llama_memory_seq_cp(void *, int32_t, int32_t, int32_t, int32_t)',
+    ),
+    stateBytes: llama.func('size_t llama_state_seq_get_size(void *, int32_t)'),
+    getState: llama.func('size_t llama_state_seq_get_data(void *, void *, size_t, int32_t)'),
+    setState: llama.func('size_t llama_state_seq_set_data(void *, void *, size_t, int32_t)'),
+    isRecurrent: llama.func('bool llama_model_is_recurrent(void *)'),
+    isHybrid: llama.func('bool llama_model_is_hybrid(void *)'),
     attachThreadpool: llama.func('void llama_attach_threadpool(void *, void *, void *)'),
     vocabulary: llama.func('void *llama_model_get_vocab(void *)'),
     vocabularyType: llama.func('int llama_vocab_type(void *)'),

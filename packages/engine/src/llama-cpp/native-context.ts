@@ -4,6 +4,7 @@ import koffi from 'koffi';
 import { CorralError } from '@corral/contracts';
 import { openLlama, type Address } from './functions.ts';
 import { createBatch } from './native-batch.ts';
+import { createSequenceMemory } from './native-memory.ts';
 import type {
   ContextOptions,
   DecodeOutcome,
@@ -23,7 +24,8 @@ const failed = (reason: string): CorralError =>
 function openContext(model: Address, options: ContextOptions): Address {
   const llama = openLlama();
   const params = llama.contextParams();
-  params.n_ctx = options.sequenceTokens * options.sequences;
+  params.n_ctx = options.sharedTokens ?? options.sequenceTokens * options.sequences;
+  params.kv_unified = options.sharedTokens !== undefined;
   params.n_seq_max = options.sequences;
   params.n_batch = options.batchTokens;
   params.n_ubatch = options.batchTokens;
@@ -67,7 +69,9 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
   // Without a pool of its own each decode starts and joins its threads.
   const pool = llama.createThreadpool(options.threads);
   if (pool) llama.attachThreadpool(context, pool, pool);
-  const memory = llama.memory(context);
+  const { model } = parts;
+  const sharedTokens = options.sharedTokens ?? null;
+  const memory = createSequenceMemory({ context, model, sharedTokens });
   const batch = createBatch(options.batchTokens);
   const adapterPointer = new BigUint64Array(1);
   const scale = new Uint8Array(new Float32Array([1]).buffer);
@@ -75,8 +79,10 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
   let open = true;
 
   return {
+    ...memory,
     batch,
-    sequenceTokens: llama.contextSequenceTokens(context),
+    sequenceTokens:
+      sharedTokens === null ? llama.contextSequenceTokens(context) : options.sequenceTokens,
     sequences: options.sequences,
     outputs: options.outputs,
     decode: () => outcomes[llama.decode(context, batch.struct())] ?? 'failed',
@@ -90,9 +96,6 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
         : llama.useAdapters(context, null, 0, null);
       if (code !== 0) throw failed('the adapter could not be switched on');
       active = adapter;
-    },
-    truncate: (sequence, position) => {
-      llama.removeSequence(memory, sequence, position, -1);
     },
     close: () => {
       if (!open) return;

@@ -10,6 +10,7 @@ import type {
   NativeLibrary,
   NativeModel,
   NativeVocabulary,
+  SequenceMemory,
 } from './native-types.ts';
 
 const fakeControlTokens = ['<|im_start|>', '<|im_end|>', '<s>'];
@@ -88,14 +89,67 @@ export interface FakeControls {
   poisoned: boolean;
   modelClosed: boolean;
   cacheBytesPerToken: number;
+  /** Tokens copied from one sequence to another. */
+  copied: number;
+  /** False: as a recurrent model. */
+  partial: boolean;
+}
+
+/** A cached token; one object in several caches is a cell that sequences share. */
+interface FakeCell {
+  readonly value: number;
+}
+
+/** The caches of all sequences, and what can be done to them between decodes. */
+function createFakeMemory(options: ContextOptions, controls: FakeControls) {
+  const caches = new Map<number, FakeCell[]>();
+  const shared = options.sharedTokens ?? null;
+  const cacheOf = (sequence: number): FakeCell[] => {
+    const cache = caches.get(sequence) ?? [];
+    caches.set(sequence, cache);
+    return cache;
+  };
+  const mustBeEmpty = (sequence: number): void => {
+    if (cacheOf(sequence).length > 0) throw new Error(`sequence ${sequence} is not empty`);
+  };
+  const copyCells = (cells: readonly FakeCell[]): FakeCell[] => cells.map((cell) => ({ ...cell }));
+  const memory: SequenceMemory = {
+    sharedTokens: shared,
+    partial: controls.partial,
+    truncate: (sequence, position) => {
+      cacheOf(sequence).splice(position);
+    },
+    copy: (from, to, length) => {
+      mustBeEmpty(to);
+      const cells = cacheOf(from).slice(0, length);
+      if (cells.length < length) throw new Error('copied more than there is');
+      caches.set(to, shared === null ? copyCells(cells) : cells);
+      controls.copied += length;
+      return true;
+    },
+    save: (sequence) =>
+      Uint8Array.from(Buffer.from(JSON.stringify(cacheOf(sequence).map(({ value }) => value)))),
+    restore: (sequence, state) => {
+      mustBeEmpty(sequence);
+      const values = JSON.parse(Buffer.from(state).toString()) as number[];
+      caches.set(
+        sequence,
+        values.map((value) => ({ value })),
+      );
+      return true;
+    },
+  };
+  const cellsUsed = (): number => new Set([...caches.values()].flat()).size;
+  return { memory, cacheOf, cellsUsed };
 }
 
 function createFakeContext(options: ContextOptions, controls: FakeControls): NativeContext {
   const { batch, entries } = createFakeBatch(options.batchTokens);
-  const caches = new Map<number, number[]>();
+  const { memory, cacheOf, cellsUsed } = createFakeMemory(options, controls);
   let adapter: FakeAdapter | null = null;
   let rows: Float32Array[] = [];
   return {
+    ...memory,
     batch,
     sequenceTokens: options.sequenceTokens,
     sequences: options.sequences,
@@ -107,16 +161,19 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
       if (adapter?.closed) throw new Error('decoded with a freed adapter');
       if (batch.size > batch.capacity || batch.outputs > options.outputs || batch.size === 0)
         throw new Error('llama.cpp would abort here');
+      if (options.sharedTokens !== undefined && cellsUsed() + batch.size > options.sharedTokens)
+        return 'no-room';
       controls.decodes.push(batch.size);
       rows = [];
       for (const { token, position, sequence, output } of entries) {
-        const cache = caches.get(sequence) ?? [];
-        caches.set(sequence, cache);
+        const cache = cacheOf(sequence);
         const outside = token < 0 || token >= vocabularySize || sequence >= options.sequences;
         if (outside || position !== cache.length || position >= options.sequenceTokens)
           return 'invalid';
-        cache.push(token * 31 + (adapter?.salt ?? 0));
-        if (output) rows.push(fakeLogits(cache, controls.poisoned ? () => NaN : noise));
+        cache.push({ value: token * 31 + (adapter?.salt ?? 0) });
+        const random = controls.poisoned ? () => NaN : noise;
+        const values = cache.map(({ value }) => value);
+        if (output) rows.push(fakeLogits(values, random));
       }
       return 'ok';
     },
@@ -128,7 +185,6 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
     useAdapter: (next) => {
       adapter = next as FakeAdapter | null;
     },
-    truncate: (sequence, position) => caches.get(sequence)?.splice(position),
     close: () => {},
   };
 }
@@ -141,6 +197,8 @@ export function createFakeLibrary(): NativeLibrary & { readonly controls: FakeCo
     poisoned: false,
     modelClosed: false,
     cacheBytesPerToken: 1,
+    copied: 0,
+    partial: true,
   };
   const refuse = (path: string): never => {
     throw new CorralError('model_file_invalid', { params: { path, reason: 'it is bad' } });

@@ -1,13 +1,20 @@
-// Continuous batching: tasks take a sequence of the cache when one is free, every step feeds all of them,
-// and they leave when they are finished. Synchronous: `step` blocks for one decode. Knows neither text
-// nor sampling (sequence-task.ts), nor how adapters are mixed (adapter-switching.ts).
+// Continuous batching: tasks take a sequence of the cache when one is free, every step feeds some of them,
+// and they leave when they are finished. Synchronous: `step` blocks for one decode. Knows neither text nor
+// sampling (sequence-task.ts), what a step feeds (step-plan.ts), what sequences hold (sequence-pool.ts),
+// nor how adapters are mixed (decode-strategy.ts).
 import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
 import { createAdapterSwitching } from './adapter-switching.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
-import type { SequenceTask, Slot } from './sequence-task.ts';
-import { createStepBudget, type StepBudget } from './step-budget.ts';
-import { planStep } from './step-plan.ts';
+import { createNamespaces } from './namespaces.ts';
+import { cutOf, largePiece, shortestReuse } from './prompt-cut.ts';
+import type { PrefixQuery } from './prefix-index.ts';
+import { SequencePool, type RunningSequence } from './sequence-pool.ts';
+import { wantsRow, type SequenceTask } from './sequence-task.ts';
+import { createServiceTimes } from './service-times.ts';
+import { createStepCosts } from './step-costs.ts';
+import type { PlannedFeed } from './step-feed.ts';
+import { createStepPlanner, type PlannedSlot } from './step-plan.ts';
 import { createTenantQueue } from './tenant-queue.ts';
 
 /** Waiting tasks beyond this are refused: nobody waits for the thousandth place. */
@@ -16,21 +23,71 @@ const maxQueued = 1024;
 /** Enough to tell a small model from a large one, and quick on both. */
 const warmUpTokens = 16;
 
+interface RunningSlot extends PlannedSlot {
+  readonly namespace: string;
+  /** First position that was computed in a small piece; Infinity when none was. */
+  smallFrom: number;
+  waiting: boolean;
+  promptTokens: number;
+  /** A decode failed: nobody knows what its sequence holds. */
+  broken: boolean;
+  readonly admittedAt: number;
+}
+
+/** What is remembered of a task that lost its sequence to another tenant. */
+interface Interrupted {
+  readonly answered: number;
+  readonly cut: number;
+}
+
+export interface SchedulerOptions {
+  readonly strategy?: DecodeStrategy;
+  /** Bytes of keys and values kept for prompts to come; 0 = none. */
+  readonly prefixCacheBytes?: number;
+  readonly cacheBytesPerToken?: number;
+}
+
+export interface SchedulerStats {
+  readonly prefixCache: {
+    readonly entries: number;
+    readonly bytes: number;
+    readonly hits: number;
+    readonly misses: number;
+    readonly tokens_reused: number;
+  };
+  /** Time of steps outside the decodes. */
+  readonly overheadMs: number;
+}
+
 export class Scheduler {
   readonly #context: NativeContext;
   readonly #strategy: DecodeStrategy;
-  readonly #budget: StepBudget;
+  readonly #costs = createStepCosts();
+  readonly #planner;
+  readonly #pool: SequencePool;
+  readonly #namespaces = createNamespaces();
+  readonly #times = createServiceTimes();
   readonly #queue = createTenantQueue<SequenceTask>();
-  readonly #slots: Slot[] = [];
-  /** Sequences that nobody holds; the lowest is given first. */
-  readonly #free: number[];
+  readonly #slots: RunningSlot[] = [];
+  readonly #interrupted = new WeakMap<SequenceTask, Interrupted>();
   #steps = 0;
+  #hits = 0;
+  #misses = 0;
+  #reused = 0;
+  #overheadMs = 0;
 
-  constructor(context: NativeContext, strategy: DecodeStrategy = createAdapterSwitching(context)) {
+  constructor(context: NativeContext, options: SchedulerOptions = {}) {
+    const { strategy = createAdapterSwitching(context) } = options;
     this.#context = context;
     this.#strategy = strategy;
-    this.#budget = createStepBudget(context.batch.capacity);
-    this.#free = Array.from({ length: context.sequences }, (_, i) => context.sequences - 1 - i);
+    const limits = { tokens: context.batch.capacity, outputs: context.outputs };
+    this.#planner = createStepPlanner({ limits, costs: this.#costs });
+    this.#pool = new SequencePool({
+      memory: context,
+      sequences: context.sequences,
+      maxBytes: options.prefixCacheBytes ?? 0,
+      bytesPerToken: options.cacheBytesPerToken ?? 1,
+    });
   }
 
   get active(): number {
@@ -45,17 +102,26 @@ export class Scheduler {
     return this.#steps;
   }
 
+  get stats(): SchedulerStats {
+    const counts = { hits: this.#hits, misses: this.#misses, tokens_reused: this.#reused };
+    return { prefixCache: { ...this.#pool.stats, ...counts }, overheadMs: this.#overheadMs };
+  }
+
   /** Reads the weights once and learns how fast the model is. Before the first task. */
   warmUp(): void {
     const { batch, sequenceTokens } = this.#context;
-    const count = Math.min(warmUpTokens, batch.capacity, sequenceTokens);
-    batch.clear();
-    for (let i = 0; i < count; i++) batch.add(0, i, 0, i === count - 1);
-    // The first decode waits for the disk; the second shows the speed.
-    for (const measured of [false, true]) {
+    const most = Math.min(warmUpTokens, batch.capacity, sequenceTokens);
+    // The first decode waits for the disk; the others show the speed.
+    for (const [count, measured] of [
+      [most, false],
+      [most, true],
+      [1, true],
+    ] as const) {
+      batch.clear();
+      for (let i = 0; i < count; i++) batch.add(0, i, 0, i === count - 1);
       const start = performance.now();
       this.#context.decode();
-      if (measured) this.#budget.record(count, performance.now() - start);
+      if (measured) this.#costs.record(count, performance.now() - start);
       this.#context.truncate(0, 0);
     }
   }
@@ -69,6 +135,12 @@ export class Scheduler {
     if (this.#queue.size >= maxQueued)
       throw new CorralError('overloaded', {
         params: { reason: `${this.#queue.size} requests are waiting` },
+        details: {
+          retry_after_seconds: this.#times.secondsUntilFree(
+            this.#queue.size,
+            this.#context.sequences,
+          ),
+        },
       });
     this.#queue.push(task.tenant, task);
   }
@@ -80,23 +152,21 @@ export class Scheduler {
       this.#slots.find((slot) => slot.task.id === id)?.task;
     if (!task) return false;
     task.cancel();
+    this.#dropInterrupted(task);
     this.#sweep();
     return true;
   }
 
-  /** One decode for all running tasks. Does nothing when there are none. */
+  /** One decode for the running tasks. Does nothing when there are none. */
   step(): void {
-    this.#admit();
-    if (this.#slots.length === 0) return;
-    // Every running sequence finds room for its token.
-    const tokens = Math.max(this.#budget.tokens, this.#slots.length);
-    const plan = planStep(this.#slots, { tokens, outputs: this.#context.outputs });
-    const fed = plan.reduce((sum, { count }) => sum + count, 0);
     const start = performance.now();
-    this.#strategy.run(plan);
-    this.#budget.record(fed, performance.now() - start);
-    this.#steps++;
+    this.#expire(start);
+    this.#admit(start);
+    this.#resolveWaiting();
+    const plan = this.#planner.next(this.#slots);
+    const decodeMs = plan.length > 0 ? this.#decode(plan) : 0;
     this.#sweep();
+    this.#overheadMs += performance.now() - start - decodeMs;
   }
 
   /** Tasks, waiting or running, that use this adapter. */
@@ -107,28 +177,181 @@ export class Scheduler {
   /** Must be called before an adapter is freed. */
   forget(adapter: NativeAdapter): void {
     this.#strategy.forget(adapter);
+    this.#pool.drop((namespace) => this.#namespaces.isOf(namespace, adapter));
   }
 
   #tasks(): SequenceTask[] {
     return [...this.#slots.map((slot) => slot.task), ...this.#queue];
   }
 
-  #admit(): void {
-    for (let sequence = this.#free.at(-1); sequence !== undefined; sequence = this.#free.at(-1)) {
-      const task = this.#queue.shift();
-      if (!task) return;
-      this.#free.pop();
-      this.#slots.push({ task, sequence, fed: 0, answered: 0 });
+  /** Decodes and looks what became of it. Returns the milliseconds of the decode. */
+  #decode(plan: readonly PlannedFeed[]): number {
+    const before = plan.map(({ slot }) => slot.fed);
+    const tokens = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
+    const start = performance.now();
+    this.#strategy.run(plan);
+    const ms = performance.now() - start;
+    this.#costs.record(tokens, ms);
+    this.#steps++;
+    for (const [i, { slot, count, drafts }] of plan.entries()) {
+      const running = slot as RunningSlot;
+      const from = before[i] as number;
+      if (slot.fed === from) running.broken = true;
+      const small = count + drafts.length < largePiece;
+      if (small) running.smallFrom = Math.min(running.smallFrom, from);
+      if (slot.fed < from + count + drafts.length) this.#context.truncate(slot.sequence, slot.fed);
     }
+    return ms;
+  }
+
+  #expire(now: number): void {
+    const late = ({ deadline }: SequenceTask): boolean => deadline != null && deadline <= now;
+    const expire = (task: SequenceTask): void => (task.expire ? task.expire() : task.cancel());
+    for (;;) {
+      const task = this.#queue.remove(late);
+      if (!task) break;
+      expire(task);
+      this.#dropInterrupted(task);
+    }
+    for (const { task } of this.#slots) if (!task.finished && late(task)) expire(task);
+    this.#sweep();
+  }
+
+  #loadOf(tenant: string): number {
+    return this.#slots.filter(({ task }) => task.tenant === tenant).length;
+  }
+
+  #admit(now: number): void {
+    const load = (tenant: string): number => this.#loadOf(tenant);
+    for (let next = this.#queue.next(load); next !== undefined; next = this.#queue.next(load)) {
+      if (this.#slots.length >= this.#context.sequences && !this.#makePlaceFor(next)) return;
+      const task = this.#queue.shift(load);
+      if (!task) return;
+      if (this.#start(task, now)) continue;
+      this.#queue.unshift(task.tenant, task);
+      return;
+    }
+  }
+
+  /** A tenant with at least two sequences more gives back the one it got last. */
+  #makePlaceFor(tenant: string): boolean {
+    const own = this.#loadOf(tenant);
+    const rich = this.#slots.filter(({ task }) => this.#loadOf(task.tenant) >= own + 2);
+    const most = Math.max(0, ...rich.map(({ task }) => this.#loadOf(task.tenant)));
+    const slot = rich.findLast(({ task }) => this.#loadOf(task.tenant) === most);
+    if (!slot) return false;
+    const { task, answered, cut } = slot;
+    this.#interrupted.set(task, { answered, cut });
+    this.#leave(slot, this.#namespaces.ofTask(task));
+    this.#queue.unshift(task.tenant, task);
+    return true;
+  }
+
+  /** Gives a task its sequence, with what is known of its beginning. */
+  #start(task: SequenceTask, now: number): boolean {
+    const { tokens } = task;
+    const resumed = this.#interrupted.get(task);
+    const usual =
+      this.#context.batch.capacity < largePiece ? 0 : cutOf(tokens.length, task.boundary);
+    const slot = {
+      task,
+      fed: 0,
+      answered: resumed?.answered ?? 0,
+      cut: resumed?.cut ?? usual,
+      namespace: resumed ? this.#namespaces.ofTask(task) : this.#namespaces.of(task),
+      promptLength: tokens.length,
+      promptTokens: tokens.length,
+      smallFrom: Infinity,
+      since: this.#steps,
+      waiting: false,
+      broken: false,
+      admittedAt: now,
+    };
+    const query = this.#queryOf(slot);
+    const waits = this.#isComing(query);
+    const lent = waits ? null : this.#pool.lendFilled(query, this.#sources());
+    const sequence = lent?.sequence ?? this.#pool.lend();
+    if (sequence === null) return false;
+    const running: RunningSlot = { ...slot, sequence, waiting: waits };
+    this.#slots.push(running);
+    if (!waits) this.#begin(running, lent?.filled ?? 0, lent?.smallFrom ?? Infinity);
+    return true;
+  }
+
+  #begin(slot: RunningSlot, filled: number, smallFrom: number): void {
+    slot.waiting = false;
+    slot.fed = filled;
+    slot.smallFrom = smallFrom;
+    slot.promptTokens = slot.promptLength - filled;
+    if (!slot.task.cacheable || this.#interrupted.has(slot.task)) return;
+    if (filled > 0) this.#hits++;
+    else this.#misses++;
+    this.#reused += filled;
+    slot.task.reused?.(filled);
+  }
+
+  /** What of the cache a task may use. */
+  #queryOf(slot: Pick<RunningSlot, 'task' | 'namespace' | 'cut' | 'answered'>): PrefixQuery {
+    const { task, namespace, cut } = slot;
+    let limit = slot.answered;
+    while (limit < task.tokens.length - 1 && !wantsRow(slot as RunningSlot, limit)) limit++;
+    return { namespace, tokens: task.tokens, limit, cut };
+  }
+
+  #sources(): RunningSequence[] {
+    if (!this.#context.partial) return [];
+    return this.#slots
+      .filter((slot) => slot.task.cacheable === true && !slot.waiting && !slot.broken)
+      .map((slot) => ({ ...slot, tokens: slot.task.tokens }));
+  }
+
+  /** True when a running task is about to compute clearly more of the query than can be had now. */
+  #isComing(query: PrefixQuery): boolean {
+    const sources = this.#sources().filter((source) => source.namespace === query.namespace);
+    if (sources.length === 0) return false;
+    const coming = sources.map((source) => ({ ...source, fed: source.tokens.length }));
+    const later = this.#pool.found(query, coming);
+    return later >= this.#pool.found(query, sources) + shortestReuse;
+  }
+
+  /** Tasks that waited for another's beginning go on as soon as it is there. */
+  #resolveWaiting(): void {
+    for (const slot of this.#slots) {
+      if (!slot.waiting || slot.task.finished) continue;
+      const query = this.#queryOf(slot);
+      if (this.#isComing(query)) continue;
+      const { filled, smallFrom } = this.#pool.fill(slot.sequence, query, this.#sources());
+      this.#begin(slot, filled, smallFrom);
+    }
+  }
+
+  /** Takes a slot's sequence back; under `namespace` its tokens are kept. */
+  #leave(slot: RunningSlot, namespace: string | null): void {
+    const { sequence, fed, smallFrom, task } = slot;
+    this.#slots.splice(this.#slots.indexOf(slot), 1);
+    const keeps = namespace !== null && !slot.broken;
+    const entry = keeps && {
+      namespace,
+      smallFrom,
+      tokens: Int32Array.from(task.tokens.slice(0, fed)),
+    };
+    this.#pool.giveBack(sequence, entry || null);
   }
 
   /** Frees the sequences of finished tasks. */
   #sweep(): void {
-    const finished = this.#slots.filter(({ task }) => task.finished);
-    for (const slot of finished) {
-      this.#context.truncate(slot.sequence, 0);
-      this.#free.push(slot.sequence);
-      this.#slots.splice(this.#slots.indexOf(slot), 1);
+    for (const slot of this.#slots.filter(({ task }) => task.finished)) {
+      const { task } = slot;
+      this.#leave(slot, task.cacheable === true ? this.#namespaces.of(task) : null);
+      this.#times.record(performance.now() - slot.admittedAt);
+      this.#dropInterrupted(task);
     }
+  }
+
+  /** What a task left when it lost its sequence is of use to nobody else. */
+  #dropInterrupted(task: SequenceTask): void {
+    if (!this.#interrupted.delete(task)) return;
+    const own = this.#namespaces.ofTask(task);
+    this.#pool.drop((namespace) => namespace === own);
   }
 }

@@ -11,6 +11,8 @@ export interface SequenceTask {
   readonly tokens: readonly number[];
   /** What `tokens` may grow to. Absent: it does not grow. */
   readonly maxTokens?: number;
+  /** Position at which the last message of the prompt begins, if it has messages. */
+  readonly boundary?: number;
   /** May start from keys and values of an equal beginning, and leave its own to others. Absent: no. */
   readonly cacheable?: boolean;
   /**

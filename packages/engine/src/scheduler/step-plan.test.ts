@@ -1,20 +1,34 @@
-// What one step feeds: within the budget, nobody starved, streams first.
+// What one step feeds: within the limits, streams and short prompts first, nobody starved.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Slot } from './sequence-task.ts';
-import { planStep } from './step-plan.ts';
+import { cutOf } from './prompt-cut.ts';
+import { createStepCosts } from './step-costs.ts';
+import { createStepPlanner, type PlanLimits, type PlannedSlot } from './step-plan.ts';
 
-/** A slot with `pending` tokens of which those from `wanted` on need logits. */
-function slot(sequence: number, pending: number, wanted = pending - 1): Slot {
+interface Changes {
+  readonly fed?: number;
+  readonly waiting?: boolean;
+  /** First position whose logits are wanted. */
+  readonly wanted?: number;
+}
+
+/** A slot with a prompt of `length` tokens. */
+function prompt(sequence: number, length: number, changes: Changes = {}): PlannedSlot {
+  const { fed = 0, waiting = false, wanted = length - 1 } = changes;
   return {
     sequence,
-    fed: 0,
+    fed,
     answered: 0,
+    cut: cutOf(length),
+    promptLength: length,
+    promptTokens: length,
+    since: 0,
+    waiting,
     task: {
       id: String(sequence),
       tenant: 't',
       adapter: null,
-      tokens: Array.from({ length: pending }, () => 0),
+      tokens: Array.from({ length }, () => 0),
       finished: false,
       wantsLogits: (position) => position >= wanted,
       acceptLogits: () => {},
@@ -24,56 +38,123 @@ function slot(sequence: number, pending: number, wanted = pending - 1): Slot {
   };
 }
 
-const plan = (slots: Slot[], tokens: number, outputs = 64): [sequence: number, count: number][] =>
-  planStep(slots, { tokens, outputs }).map((feed) => [feed.slot.sequence, feed.count]);
+/** A slot that generates. */
+function stream(sequence: number): PlannedSlot {
+  const slot = prompt(sequence, 10, { fed: 9, wanted: 0 });
+  return { ...slot, promptLength: 9 };
+}
 
-describe('planStep', () => {
-  it('feeds every generating sequence before prompts share the rest', () => {
-    expect(plan([slot(0, 100), slot(1, 1), slot(2, 1)], 32)).toEqual([
+const costsOf = (msPerToken: number) => {
+  const costs = createStepCosts();
+  for (let tokens = 1; tokens <= 512; tokens *= 2) costs.record(tokens, tokens * msPerToken);
+  return costs;
+};
+
+const planner = (limits: Partial<PlanLimits> = {}, msPerToken = 1) =>
+  createStepPlanner({
+    limits: { tokens: 512, outputs: 64, ...limits },
+    costs: costsOf(msPerToken),
+  });
+
+type Planner = ReturnType<typeof planner>;
+
+/** [sequence, tokens] of the next step. */
+const next = (plan: Planner, slots: PlannedSlot[]): [number, number][] =>
+  plan.next(slots).map(({ slot, count }) => [slot.sequence, count]);
+
+/** Runs steps to the end of all prompts; the steps as [sequence, tokens]. */
+function drain(plan: Planner, slots: PlannedSlot[], most = 500): [number, number][][] {
+  const steps: [number, number][][] = [];
+  while (slots.some((slot) => slot.promptLength > slot.fed) && steps.length < most) {
+    const feeds = plan.next(slots);
+    steps.push(feeds.map(({ slot, count }) => [slot.sequence, count]));
+    for (const { slot, count } of feeds) if (slot.fed < (slot as PlannedSlot).promptLength) slot.fed += count;
+  }
+  return steps;
+}
+
+describe('a step', () => {
+  it('feeds every stream its token, in order of the sequences', () => {
+    expect(next(planner(), [stream(2), stream(0), stream(1)])).toEqual([
+      [0, 1],
       [1, 1],
       [2, 1],
-      [0, 30],
     ]);
   });
 
-  it('serves a short prompt whole beside a long one', () => {
-    expect(plan([slot(0, 1000), slot(1, 10)], 64)).toEqual([
-      [1, 10],
-      [0, 54],
-    ]);
+  it('serves a short prompt whole before a long one', () => {
+    const steps = drain(planner(), [prompt(0, 1000), prompt(1, 50)]);
+    expect(steps[0]).toEqual([[1, 50]]);
   });
 
-  it('shares evenly between long prompts', () => {
-    expect(plan([slot(0, 1000), slot(1, 1000)], 64).map(([, count]) => count)).toEqual([32, 32]);
+  it('feeds the first parts of prompts in equal pieces of at least 64 tokens', () => {
+    const steps = drain(planner(), [prompt(0, 200), prompt(1, 300), prompt(2, 64 * 4 + 1)]);
+    const large = steps.filter((feeds) => feeds.some(([, count]) => count >= 64));
+    expect(large.length).toBeGreaterThan(0);
+    for (const feeds of large) expect(new Set(feeds.map(([, count]) => count)).size).toBe(1);
   });
 
-  it('cuts a task that wants many rows where the rows run out', () => {
-    expect(plan([slot(0, 1), slot(1, 50, 20)], 512, 11)).toEqual([
+  it('lets streams and short prompts take turns', () => {
+    const plan = planner();
+    const slots = [stream(0), prompt(1, 513), prompt(2, 400)];
+    expect(next(plan, slots)).toEqual([[2, 384]]);
+    expect(next(plan, slots)).toContainEqual([0, 1]);
+  });
+
+  it('keeps a long prompt from stalling the streams', () => {
+    const streams = Array.from({ length: 16 }, (_, i) => stream(i));
+    const steps = drain(planner(), [...streams, prompt(16, 4000)]);
+    const stepMs = steps.map((feeds) => feeds.reduce((sum, [, count]) => sum + count, 0));
+    // Alone they take 16 ms.
+    const sorted = stepMs.toSorted((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length * 0.95)]).toBeLessThanOrEqual(3 * 16);
+    expect(steps.length).toBeLessThan(200);
+  });
+
+  it('feeds a long prompt seldom where small pieces do not pay', () => {
+    const steps = drain(planner(), [stream(0), prompt(1, 2000)]);
+    const stalled = steps.filter((feeds) => feeds.every(([sequence]) => sequence === 1));
+    expect(stalled.length).toBeLessThanOrEqual(steps.length / 20);
+  });
+
+  it('passes over those who wait for another', () => {
+    expect(next(planner(), [prompt(0, 50), prompt(1, 50, { waiting: true })])).toEqual([[0, 50]]);
+  });
+
+  it('takes no more rows of logits than there are', () => {
+    const slots = [stream(0), prompt(1, 50, { wanted: 0 })];
+    expect(next(planner({ outputs: 11 }), slots)).toEqual([
       [0, 1],
-      [1, 30],
+      [1, 10],
     ]);
   });
 
-  it('keeps within the budget and makes progress whatever waits', () => {
-    const waiting = fc.array(
-      fc.tuple(fc.integer({ min: 0, max: 600 }), fc.integer({ min: 0, max: 600 })),
-      { maxLength: 16 },
-    );
-    const tokens = fc.integer({ min: 16, max: 512 });
-    const outputs = fc.integer({ min: 16, max: 64 });
-    fc.assert(
-      fc.property(waiting, tokens, outputs, (sizes, tokenBudget, outputBudget) => {
-        const slots = sizes.map(([pending, wanted], i) => slot(i, pending, wanted));
-        const feeds = planStep(slots, { tokens: tokenBudget, outputs: outputBudget });
-        const rows = feeds.reduce((sum, { slot: { task }, count }) => {
-          const wanted = Array.from({ length: count }, (_, i) => task.wantsLogits(i));
-          return sum + wanted.filter(Boolean).length;
-        }, 0);
-        expect(feeds.reduce((sum, { count }) => sum + count, 0)).toBeLessThanOrEqual(tokenBudget);
-        expect(rows).toBeLessThanOrEqual(outputBudget);
-        expect(feeds.every(({ slot: { task }, count }) => count <= task.tokens.length)).toBe(true);
-        expect(feeds.length > 0).toBe(slots.some(({ task }) => task.tokens.length > 0));
-      }),
-    );
+  it('stays short on a slow model', () => {
+    const steps = drain(planner({}, 30), [prompt(0, 2000)]);
+    for (const feeds of steps)
+      expect(feeds.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(4000 / 30);
   });
+});
+
+it('feeds every token once, within the limits, whatever the prompts', () => {
+  const slotSizes = fc.array(fc.tuple(fc.integer({ min: 1, max: 1500 }), fc.boolean()), {
+    minLength: 1,
+    maxLength: 12,
+  });
+  const limits = fc.record({ tokens: fc.integer({ min: 12, max: 512 }), outputs: fc.constant(64) });
+  fc.assert(
+    fc.property(slotSizes, limits, (sizes, limit) => {
+      const slots = sizes.map(([length, streams], i) => (streams ? stream(i) : prompt(i, length)));
+      const steps = drain(planner(limit), slots, 20_000);
+      const fed = new Map<number, number>();
+      for (const feeds of steps) {
+        expect(feeds.length).toBeGreaterThan(0);
+        expect(feeds.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(limit.tokens);
+        for (const [sequence, count] of feeds) fed.set(sequence, (fed.get(sequence) ?? 0) + count);
+      }
+      for (const [i, [length, streams]] of sizes.entries())
+        if (!streams) expect(fed.get(i)).toBe(length);
+    }),
+    { numRuns: 60 },
+  );
 });

@@ -1,24 +1,52 @@
-// Decides how many tokens of each sequence one step feeds. Pure: sequences that generate come first with
-// their one token; prompts share what is left of the batch, the shorter served whole (max-min fairness),
-// so a long prompt neither stalls the streams nor keeps a short one waiting.
+// Decides what the next decode feeds. Two kinds alternate: a small step (the token of every stream, with its
+// guesses, and the ends of prompts) and a large step (pieces of prompts, equally long, since llama.cpp reads
+// the weights again for every length). Short prompts come first; a long one that enters beside running
+// streams gets no more of a step than keeps their tokens coming. Knows no native code.
+import { largePiece, nextLargePiece } from './prompt-cut.ts';
 import { wantsRow, type Slot } from './sequence-task.ts';
+import type { StepCosts } from './step-costs.ts';
 import type { PlannedFeed } from './step-feed.ts';
 
-export interface StepLimits {
-  /** Tokens of one step. */
+export interface PlannedSlot extends Slot {
+  /** Where its prompt passes from large pieces to small ones (prompt-cut.ts). */
+  readonly cut: number;
+  /** Tokens it began with: those behind are generated one by one. */
+  readonly promptLength: number;
+  /** Tokens of its prompt that were to be computed. */
+  readonly promptTokens: number;
+  /** Step of its admission. */
+  readonly since: number;
+  /** It waits for another sequence that computes what it needs. */
+  readonly waiting: boolean;
+}
+
+export interface PlanLimits {
+  /** Tokens of one decode. */
   readonly tokens: number;
-  /** Rows of logits of one step. */
+  /** Rows of logits of one decode. */
   readonly outputs: number;
 }
 
-const pending = (slot: Slot): number => slot.task.tokens.length - slot.fed;
+/** A step longer than this is felt as a stall, by whoever cancels too. */
+const longestStepMs = 4000;
+/** A prompt with more left than this is long: it may not stall streams. */
+const longPrompt = 512;
+/** Beside streams a long prompt gets this share of the time of their own step: tokens come at 1/2.7 of their rate. */
+const gentleShare = 1.7;
+/** Pieces smaller than this cost more than they bring: then seldom, and large. */
+const smallestGentle = 12;
+/** One token in twenty may wait for a large piece: the 95th percentile does not see it. */
+const seldom = 21;
+const seldomTokens = 128;
+/** Waiting makes a prompt look shorter by this much a step, so that short ones never starve a long one. */
+const agingPerStep = 16;
+
+const left = (slot: Slot): number => slot.task.tokens.length - slot.fed;
+/** Only the token drawn last is missing. */
+const streams = (slot: PlannedSlot): boolean => slot.fed >= slot.promptLength && left(slot) === 1;
 
 /** How many of `count` tokens can be fed before `outputs` rows are used up, and the rows they use. */
-function withinOutputs(
-  slot: Slot,
-  count: number,
-  outputs: number,
-): { count: number; used: number } {
+function withinOutputs(slot: Slot, count: number, outputs: number) {
   let used = 0;
   for (let i = 0; i < count; i++) {
     if (!wantsRow(slot, slot.fed + i)) continue;
@@ -28,21 +56,152 @@ function withinOutputs(
   return { count, used };
 }
 
-/** Feeds of one step in order of `slots`' pending tokens, fewest first; sums keep within the limits. */
-export function planStep(slots: readonly Slot[], limits: StepLimits): PlannedFeed[] {
-  const waiting = slots
-    .filter((slot) => pending(slot) > 0)
-    .toSorted((a, b) => pending(a) - pending(b));
-  const plan: PlannedFeed[] = [];
+/** Collects feeds until tokens or rows are used up. */
+function createFeeds(limits: PlanLimits) {
+  const feeds: PlannedFeed[] = [];
   let { tokens, outputs } = limits;
-  for (const [i, slot] of waiting.entries()) {
-    if (tokens === 0) break;
-    const share = Math.max(1, Math.floor(tokens / (waiting.length - i)));
-    const { count, used } = withinOutputs(slot, Math.min(pending(slot), share), outputs);
-    if (count === 0) continue;
-    plan.push({ slot, count, drafts: [] });
-    tokens -= count;
-    outputs -= used;
+  return {
+    feeds,
+    get tokens() {
+      return tokens;
+    },
+    add: (slot: Slot, wanted: number, guesses: readonly number[] = []): void => {
+      const { count, used } = withinOutputs(slot, Math.min(wanted, tokens), outputs);
+      if (count === 0) return;
+      const drafts = guesses.slice(0, Math.max(0, Math.min(tokens - count, outputs - used)));
+      feeds.push({ slot, count, drafts });
+      tokens -= count + drafts.length;
+      outputs -= used + drafts.length;
+    },
+  };
+}
+
+/** Prompts in the order they are served: the shortest rest first, those who wait long earlier. */
+function inOrder(slots: readonly PlannedSlot[], step: number): PlannedSlot[] {
+  const rank = (slot: PlannedSlot): number => left(slot) - agingPerStep * (step - slot.since);
+  return slots.toSorted((a, b) => rank(a) - rank(b) || a.sequence - b.sequence);
+}
+
+/** Enough is left of its first part for a large piece. */
+const isLarge = (slot: PlannedSlot): boolean => slot.cut - slot.fed >= largePiece;
+
+/** Small pieces of equal length, as few as possible. */
+const smallPiece = (tokens: number): number =>
+  Math.ceil(tokens / Math.ceil(tokens / (largePiece - 1)));
+
+const bySequence = (feeds: readonly PlannedFeed[]): PlannedFeed[] =>
+  feeds.toSorted((a, b) => a.slot.sequence - b.slot.sequence);
+
+/** Equal pieces of as many prompts as fit. */
+function planLarge(prompts: readonly PlannedSlot[], limits: PlanLimits): PlannedFeed[] {
+  const rest = (slot: PlannedSlot): number => slot.cut - slot.fed;
+  const [first] = prompts;
+  if (!first) return [];
+  const piece = nextLargePiece(rest(first), limits.tokens);
+  const plan = createFeeds(limits);
+  for (const slot of prompts) {
+    if (plan.tokens < piece) break;
+    if (nextLargePiece(rest(slot), piece) === piece) plan.add(slot, piece);
   }
-  return plan;
+  return bySequence(plan.feeds);
+}
+
+/** Every stream's token and guesses, the ends of prompts, and `gently` tokens of a long prompt. */
+function planSmall(
+  { running, tails, long }: Prompts,
+  limits: PlanLimits,
+  { gently, draft }: { readonly gently: number; readonly draft: Draft },
+): PlannedFeed[] {
+  const plan = createFeeds(limits);
+  const guesses = tails.length === 0 && gently === 0 ? draft(running) : null;
+  for (const slot of running) plan.add(slot, 1, guesses?.get(slot));
+  for (const slot of tails) plan.add(slot, smallPiece(left(slot)));
+  const [first] = long;
+  if (first && gently > 0) plan.add(first, gently);
+  return bySequence(plan.feeds);
+}
+
+/** What is to be fed, by how it is fed. */
+interface Prompts {
+  readonly running: readonly PlannedSlot[];
+  /** Less than a large piece is left of their first part. */
+  readonly tails: readonly PlannedSlot[];
+  readonly short: readonly PlannedSlot[];
+  /** They may not stall the running streams. */
+  readonly long: readonly PlannedSlot[];
+}
+
+function sortOut(slots: readonly PlannedSlot[], step: number): Prompts {
+  const ready = slots.filter((slot) => !slot.waiting && left(slot) > 0);
+  const running = ready.filter(streams);
+  const prompts = inOrder(
+    ready.filter((slot) => !streams(slot)),
+    step,
+  );
+  const large = prompts.filter(isLarge);
+  const isShort = (slot: PlannedSlot): boolean =>
+    running.length === 0 || slot.promptTokens <= longPrompt;
+  return {
+    running,
+    tails: prompts.filter((slot) => !isLarge(slot)),
+    short: large.filter(isShort),
+    long: large.filter((slot) => !isShort(slot)),
+  };
+}
+
+/** Guesses of what comes next, for streams where guessing pays. */
+export type Draft = (running: readonly PlannedSlot[]) => Map<PlannedSlot, readonly number[]> | null;
+
+export interface StepPlanner {
+  /** Feeds of the next step, in order of their sequences; empty when nothing is to be fed. */
+  next(slots: readonly PlannedSlot[]): PlannedFeed[];
+}
+
+export interface StepPlannerOptions {
+  readonly limits: PlanLimits;
+  readonly costs: StepCosts;
+  readonly draft?: Draft;
+}
+
+export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
+  const { limits, costs, draft = () => null } = options;
+  let step = 0;
+  let smallSteps = 0;
+  let lastWasLarge = false;
+
+  /** Tokens of a long prompt that may be fed beside `running` streams now. */
+  function gentle(running: number): { readonly large: number; readonly small: number } {
+    const small = costs.within(gentleShare * costs.estimate(running), largePiece - 1);
+    if (small >= smallestGentle) return { large: 0, small };
+    return { large: smallSteps >= seldom ? seldomTokens : 0, small: 0 };
+  }
+
+  function planOf(prompts: Prompts): { feeds: PlannedFeed[]; large: boolean } {
+    const { running, tails, short, long } = prompts;
+    const tokens = Math.min(
+      limits.tokens,
+      Math.max(largePiece, running.length, costs.within(longestStepMs, limits.tokens)),
+    );
+    // First those who get their first token by it; then by turns with the streams.
+    if (short.length > 0 && (running.length === 0 ? tails.length === 0 : !lastWasLarge))
+      return { feeds: planLarge(short, { ...limits, tokens }), large: true };
+    const share = long.length > 0 ? gentle(running.length) : { large: 0, small: 0 };
+    if (share.large > 0) {
+      smallSteps = 0;
+      const room = Math.min(limits.tokens, share.large);
+      return { feeds: planLarge(long, { ...limits, tokens: room }), large: true };
+    }
+    const extra = { gently: share.small, draft };
+    return { feeds: planSmall(prompts, { ...limits, tokens }, extra), large: false };
+  }
+
+  return {
+    next: (slots) => {
+      step++;
+      const { feeds, large } = planOf(sortOut(slots, step));
+      lastWasLarge = large;
+      if (!large) smallSteps++;
+      return feeds;
+    },
+  };
 }

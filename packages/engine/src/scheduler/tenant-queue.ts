@@ -1,11 +1,15 @@
-// Waiting work, first come first served within a tenant, round robin between tenants: a tenant with a
-// hundred requests delays another's first one by one request, not by a hundred.
+// Waiting work, first come first served within a tenant; between tenants the one with least running comes
+// first, by turns among equals: a tenant with a hundred requests delays another's first one by none.
 
 export interface TenantQueue<Item> {
   readonly size: number;
   push(tenant: string, item: Item): void;
-  /** The next item in fair order, undefined when there is none. */
-  shift(): Item | undefined;
+  /** In front of the tenant's other items: it had its turn and lost it. */
+  unshift(tenant: string, item: Item): void;
+  /** The tenant whose turn it is, undefined when nothing waits. `load`: what a tenant has running. */
+  next(load?: (tenant: string) => number): string | undefined;
+  /** Takes the first item of the tenant whose turn it is. */
+  shift(load?: (tenant: string) => number): Item | undefined;
   /** Takes out the first item that matches. */
   remove(matches: (item: Item) => boolean): Item | undefined;
   [Symbol.iterator](): IterableIterator<Item>;
@@ -18,20 +22,37 @@ export function createTenantQueue<Item>(): TenantQueue<Item> {
   function* items(): IterableIterator<Item> {
     for (const waiting of tenants.values()) yield* waiting;
   }
+  const waitingOf = (tenant: string): Item[] => {
+    const waiting = tenants.get(tenant) ?? [];
+    tenants.set(tenant, waiting);
+    return waiting;
+  };
+  function next(load: (tenant: string) => number = () => 0): string | undefined {
+    let chosen: string | undefined;
+    let least = Infinity;
+    for (const tenant of tenants.keys()) {
+      const running = load(tenant);
+      if (running < least) [chosen, least] = [tenant, running];
+    }
+    return chosen;
+  }
   return {
     get size() {
       return size;
     },
     push: (tenant, item) => {
-      const waiting = tenants.get(tenant);
-      if (waiting) waiting.push(item);
-      else tenants.set(tenant, [item]);
+      waitingOf(tenant).push(item);
       size++;
     },
-    shift: () => {
-      const [first] = tenants;
-      if (!first) return undefined;
-      const [tenant, waiting] = first;
+    unshift: (tenant, item) => {
+      waitingOf(tenant).unshift(item);
+      size++;
+    },
+    next,
+    shift: (load) => {
+      const tenant = next(load);
+      if (tenant === undefined) return undefined;
+      const waiting = waitingOf(tenant);
       const item = waiting.shift();
       tenants.delete(tenant);
       if (waiting.length > 0) tenants.set(tenant, waiting);

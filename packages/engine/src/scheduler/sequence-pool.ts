@@ -1,0 +1,198 @@
+// The sequences of the cache: who may use which, and what the idle ones still hold. A finished task leaves
+// its keys and values in its sequence; they are the prefix cache. When all sequences are wanted, the
+// longest unused is saved as bytes and lent out. Knows nothing of steps and tenants: the namespace of an
+// entry is a string that is either equal or not.
+import type { SequenceMemory } from '../llama-cpp/native-types.ts';
+import { commonPrefix, createPrefixIndex, type PrefixQuery } from './prefix-index.ts';
+import type { PrefixEntry, PrefixIndex } from './prefix-index.ts';
+import { largePiece, reusable, shortestReuse } from './prompt-cut.ts';
+
+/** A sequence that is lent to a task, and what it holds already. */
+export interface LentSequence {
+  readonly sequence: number;
+  /** Tokens whose keys and values are there. */
+  readonly filled: number;
+  /** First of them that was computed in a small piece; Infinity when none was. */
+  readonly smallFrom: number;
+}
+
+/** A sequence that is being computed: others may copy from it. */
+export interface RunningSequence {
+  readonly namespace: string;
+  readonly sequence: number;
+  readonly tokens: ArrayLike<number>;
+  readonly fed: number;
+  readonly smallFrom: number;
+}
+
+export interface SequencePoolOptions {
+  readonly memory: SequenceMemory;
+  readonly sequences: number;
+  /** Bytes that entries may take, idle sequences included; 0 = nothing is kept. */
+  readonly maxBytes: number;
+  readonly bytesPerToken: number;
+}
+
+export interface SequencePoolStats {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** More entries than this are more to search than they are worth. */
+const maxEntries = 1024;
+
+export class SequencePool {
+  readonly #options: SequencePoolOptions;
+  readonly #memory: SequenceMemory;
+  readonly #index: PrefixIndex = createPrefixIndex();
+  /** Sequences that hold nothing; the lowest is lent first, so that those in use lie side by side. */
+  readonly #empty: Set<number>;
+
+  constructor(options: SequencePoolOptions) {
+    this.#options = options;
+    this.#memory = options.memory;
+    this.#empty = new Set(Array.from({ length: options.sequences }, (_, i) => i));
+  }
+
+  get stats(): SequencePoolStats {
+    return { entries: this.#index.size, bytes: this.#index.bytes };
+  }
+
+  /** Sequences that `lend` could give. */
+  get available(): number {
+    const idle = [...this.#index].filter(({ sequence }) => sequence !== null).length;
+    return this.#empty.size + idle;
+  }
+
+  /** Tokens that `fill` would find now; of `running` those that have been computed. */
+  found(query: PrefixQuery, running: readonly RunningSequence[]): number {
+    const kept = this.#index.best(query)?.length ?? 0;
+    return running.reduce((most, source) => Math.max(most, reusableOf(query, source)), kept);
+  }
+
+  /** An empty sequence, null when all are lent. */
+  lend(except: PrefixEntry | null = null): number | null {
+    let lowest: number | null = null;
+    for (const sequence of this.#empty) if (lowest === null || sequence < lowest) lowest = sequence;
+    if (lowest === null) {
+      const oldest = this.#index.oldest((entry) => entry.sequence !== null && entry !== except);
+      if (!oldest) return null;
+      lowest = this.#vacate(oldest);
+    }
+    this.#empty.delete(lowest);
+    return lowest;
+  }
+
+  /** A sequence that begins with what is known of the query's tokens; null when all are lent. */
+  lendFilled(query: PrefixQuery, running: readonly RunningSequence[]): LentSequence | null {
+    const kept = this.#index.best(query);
+    const { entry = null, length = 0 } = kept ?? {};
+    const copied = running.some((source) => reusableOf(query, source) > length);
+    if (entry?.sequence != null && !copied && entry.tokens.length - length <= largePiece)
+      return this.#takeOver(entry, length);
+    const sequence = this.lend(entry);
+    if (sequence !== null) return this.fill(sequence, query, running);
+    // All are lent but the very one that holds the prefix: it is kept as bytes and lent as it is.
+    if (entry?.sequence == null) return null;
+    const state = this.#memory.save(entry.sequence);
+    const lent = this.#takeOver(entry, length);
+    this.#keep({ ...entry, sequence: null, state });
+    return lent;
+  }
+
+  /** Copies the best known beginning into an empty sequence that was lent. */
+  fill(sequence: number, query: PrefixQuery, running: readonly RunningSequence[]): LentSequence {
+    const kept = this.#index.best(query);
+    let length = kept?.length ?? 0;
+    let source: PrefixEntry | RunningSequence | null = kept?.entry ?? null;
+    for (const candidate of running) {
+      const found = reusableOf(query, candidate);
+      if (found > length) [length, source] = [found, candidate];
+    }
+    const nothing = { sequence, filled: 0, smallFrom: Infinity };
+    if (!source) return nothing;
+    const { smallFrom } = source;
+    if (kept && source === kept.entry) this.#index.touch(kept.entry);
+    if (!this.#copy(source, sequence, length)) return nothing;
+    return { sequence, filled: length, smallFrom: smallFrom < length ? smallFrom : Infinity };
+  }
+
+  /** Takes a sequence back. With `entry` its first tokens are kept for others of the namespace. */
+  giveBack(
+    sequence: number,
+    entry: { namespace: string; tokens: Int32Array; smallFrom: number } | null,
+  ): void {
+    const { bytesPerToken } = this.#options;
+    if (entry && entry.tokens.length >= shortestReuse) {
+      this.#memory.truncate(sequence, entry.tokens.length);
+      const bytes = entry.tokens.length * bytesPerToken;
+      if (this.#keep({ ...entry, bytes, sequence, state: null })) return;
+    }
+    this.#release(sequence);
+  }
+
+  /** Drops what `matches` accepts, at once. */
+  drop(matches: (namespace: string) => boolean): void {
+    for (const entry of [...this.#index]) if (matches(entry.namespace)) this.#discard(entry);
+  }
+
+  #copy(source: PrefixEntry | RunningSequence, to: number, length: number): boolean {
+    if (source.sequence !== null) return this.#memory.copy(source.sequence, to, length);
+    const { state } = source as PrefixEntry;
+    if (!state || !this.#memory.restore(to, state)) return false;
+    this.#memory.truncate(to, length);
+    return true;
+  }
+
+  #takeOver(entry: PrefixEntry, length: number): LentSequence {
+    const { sequence, smallFrom } = entry;
+    this.#index.remove(entry);
+    this.#memory.truncate(sequence as number, length);
+    return {
+      sequence: sequence as number,
+      filled: length,
+      smallFrom: smallFrom < length ? smallFrom : Infinity,
+    };
+  }
+
+  #keep(entry: Omit<PrefixEntry, 'usedAt'>): boolean {
+    const { maxBytes } = this.#options;
+    if (entry.bytes > maxBytes || !this.#memory.partial) return false;
+    for (const shorter of this.#index.covered(entry.namespace, entry.tokens)) {
+      if (shorter.tokens.length < entry.tokens.length) this.#discard(shorter);
+    }
+    while (this.#index.bytes + entry.bytes > maxBytes || this.#index.size >= maxEntries) {
+      const oldest = this.#index.oldest();
+      if (!oldest) return false;
+      this.#discard(oldest);
+    }
+    return this.#index.add(entry);
+  }
+
+  /** Saves an idle sequence as bytes; it is empty then. */
+  #vacate(entry: PrefixEntry): number {
+    const sequence = entry.sequence as number;
+    entry.state = this.#memory.save(sequence);
+    entry.sequence = null;
+    this.#release(sequence);
+    return sequence;
+  }
+
+  #discard(entry: PrefixEntry): void {
+    this.#index.remove(entry);
+    if (entry.sequence !== null) this.#release(entry.sequence);
+  }
+
+  #release(sequence: number): void {
+    this.#memory.truncate(sequence, 0);
+    this.#empty.add(sequence);
+  }
+}
+
+/** Tokens that a sequence which is being computed has for the query now. */
+function reusableOf(query: PrefixQuery, source: RunningSequence): number {
+  if (source.namespace !== query.namespace) return 0;
+  const limit = Math.min(query.limit, source.fed);
+  const common = commonPrefix(query.tokens, source.tokens, limit);
+  return reusable(common, source.smallFrom, query.cut);
+}
