@@ -143,6 +143,13 @@ export const renderRequestSchema = z.looseObject({
   corral: z.strictObject({ chat_template: chatTemplate }).optional(),
 });
 export type RenderRequest = z.input<typeof renderRequestSchema>;
+export const renderedPromptSchema = z.object({
+  text: z.string(),
+  tokens: z.array(z.int()),
+  /** The text of each token, control tokens by their names; an engine may not know them. */
+  pieces: z.array(z.string()).optional(),
+});
+export type RenderedPrompt = z.infer<typeof renderedPromptSchema>;
 
 /** What the policy decided, shown to the person (never silent). */
 export interface PolicyNotice {

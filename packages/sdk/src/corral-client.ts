@@ -13,6 +13,7 @@ import {
   keySchema,
   modelDetailSchema,
   operationSchema,
+  renderedPromptSchema,
   statusSchema,
   type ApiKey,
   type CreatedKey,
@@ -27,6 +28,8 @@ import {
   type KeyScope,
   type ModelDetail,
   type Operation,
+  type RenderRequest,
+  type RenderedPrompt,
   type ServingForm,
   type ServerStatus,
 } from '@corral/contracts';
@@ -61,6 +64,10 @@ export interface CorralClient {
   health(options?: Abortable): Promise<boolean>;
   status(options?: Abortable): Promise<ServerStatus>;
   policy(): Promise<Record<string, unknown>>;
+  /** The prompt of a chat completion as the model would see it; nothing is generated. */
+  render(request: RenderRequest, options?: Abortable): Promise<RenderedPrompt>;
+  /** The exact files, engine and policy behind an answer's `system_fingerprint`. */
+  fingerprint(id: string): Promise<Record<string, unknown>>;
   readonly models: {
     list(): Promise<readonly ModelDetail[]>;
     get(id: string): Promise<ModelDetail>;
@@ -254,6 +261,10 @@ export function createCorralClient(options: ClientOptions): CorralClient {
     },
     status: ({ signal } = {}) => send('/api/v1/status', { contract: statusSchema, signal }),
     policy: () => send('/v1/policy', { contract: trusted<Record<string, unknown>>() }),
+    render: (body, { signal } = {}) =>
+      send('/api/v1/render', { method: 'POST', body, contract: renderedPromptSchema, signal }),
+    fingerprint: (id) =>
+      send(`/api/v1/fingerprints/${part(id)}`, { contract: trusted<Record<string, unknown>>() }),
     models: modelRoutes(send),
     operations: {
       get: (id, { signal } = {}) =>

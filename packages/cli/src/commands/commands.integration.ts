@@ -60,6 +60,10 @@ describe('commands on a server', () => {
       code: 0,
       out: 'Odrun Tass.\n',
     });
+    const shown = await site.run('chat', 'm', 'Who?', '--system', 'Be brief.', '--show-prompt');
+    expect(shown).toMatchObject({ code: 0, out: '<system>Be brief.<user>Who?\n' });
+    const prompt = await site.run('chat', 'm', 'Who?', '--show-prompt', '--json');
+    expect(JSON.parse(prompt.out)).toMatchObject({ tokens: [0, 1], pieces: ['<user>', 'Who?'] });
     const asked = await site.run('chat', 'm', 'Who?', '--json');
     expect(JSON.parse(asked.out)).toMatchObject({ content: 'I ramble.', finish_reason: 'stop' });
   });

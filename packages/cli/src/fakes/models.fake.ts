@@ -26,6 +26,11 @@ export function modelRoutes(state: FakeState, options: FakeServerOptions): Recor
     return made;
   };
   return {
+    'POST /api/v1/render': ({ body }) => {
+      const messages = body['messages'] as { role: string; content: string }[];
+      const pieces = messages.flatMap(({ role, content }) => [`<${role}>`, content]);
+      return { text: pieces.join(''), tokens: pieces.map((_, i) => i), pieces };
+    },
     'GET /api/v1/models': () => list([...state.models.values()]),
     'GET /api/v1/models/:id': ({ holes: [id = ''] }) => {
       const model = state.models.get(id);

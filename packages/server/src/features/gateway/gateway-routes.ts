@@ -93,11 +93,9 @@ async function complete(
   return reply;
 }
 
-export const gatewayRoutes =
-  (deps: GatewayRouteDependencies): FeatureRoutes =>
-  async (app) => {
-    const { gateway, policy, fingerprints } = deps;
-
+/** POST /v1/chat/completions and /v1/completions. */
+function completionRoutes(deps: GatewayRouteDependencies): FeatureRoutes {
+  return async (app) => {
     app.post(
       '/v1/chat/completions',
       { config: { scope: 'inference' }, schema: { body: chatCompletionRequestSchema } },
@@ -107,15 +105,12 @@ export const gatewayRoutes =
         const settings = chatSettings(body);
         refuseTemplate(context, body.corral);
         const prompts = [chatPrompt(body)];
-        return complete(
-          deps,
-          { context, reply },
-          {
-            request: { model: body.model, prompts, field: 'messages', settings },
-            shape: chatShape,
-            olderCalls: wantsOlderForm(body),
-          },
-        );
+        const work: Work = {
+          request: { model: body.model, prompts, field: 'messages', settings },
+          shape: chatShape,
+          olderCalls: wantsOlderForm(body),
+        };
+        return complete(deps, { context, reply }, work);
       },
     );
     app.post(
@@ -126,17 +121,20 @@ export const gatewayRoutes =
         const settings = textSettings(body);
         const prompts = textPrompts(body.prompt);
         refuseTooMany(prompts, settings.bestOf);
-        return complete(
-          deps,
-          { context: contextOf(request), reply },
-          {
-            request: { model: body.model, prompts, field: 'prompt', settings },
-            shape: textShape,
-            olderCalls: false,
-          },
-        );
+        const work: Work = {
+          request: { model: body.model, prompts, field: 'prompt', settings },
+          shape: textShape,
+          olderCalls: false,
+        };
+        return complete(deps, { context: contextOf(request), reply }, work);
       },
     );
+  };
+}
+
+/** What can be looked at without an answer: prompts, the policy, fingerprints. */
+function readingRoutes({ gateway, policy, fingerprints }: GatewayRouteDependencies): FeatureRoutes {
+  return async (app) => {
     app.post(
       '/api/v1/render',
       {
@@ -163,4 +161,12 @@ export const gatewayRoutes =
         return { fingerprint: id, ...facts };
       },
     );
+  };
+}
+
+export const gatewayRoutes =
+  (deps: GatewayRouteDependencies): FeatureRoutes =>
+  async (app) => {
+    await app.register(completionRoutes(deps));
+    await app.register(readingRoutes(deps));
   };

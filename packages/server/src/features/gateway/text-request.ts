@@ -1,5 +1,5 @@
 // OpenAI's older text completions: raw text or token ids, one prompt or several. Pure.
-import type { CompletionRequest, EmbeddingRequest, Prompt } from '@corral/contracts';
+import type { CompletionRequest, Prompt } from '@corral/contracts';
 import { sharedSettings } from './generation-settings.ts';
 import type { GenerationSettings } from './generation-settings.ts';
 import { invalid, refuseUnsupported } from './request-fields.ts';
@@ -25,12 +25,10 @@ export function textSettings(body: CompletionRequest): GenerationSettings {
   });
 }
 
-type Input = CompletionRequest['prompt'] | EmbeddingRequest['input'];
-
 const text = (one: string): Prompt => ({ kind: 'text', text: one });
 
 /** The inputs of a request, each as its own prompt. */
-export function textPrompts(input: Input): Prompt[] {
+export function textPrompts(input: CompletionRequest['prompt']): Prompt[] {
   if (typeof input === 'string') return [text(input)];
   // All of one kind, as the schema says.
   const numbers = input.filter((one) => typeof one === 'number');
