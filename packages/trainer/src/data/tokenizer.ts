@@ -12,6 +12,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { CorralError } from '@corral/contracts';
 import { type TokenizerFiles, plainTextTokenizer } from '@corral/formats';
+import { createWordEncoder } from './word-encoder.ts';
 
 type JsonObject = Record<string, unknown>;
 
@@ -129,11 +130,16 @@ function wantsBos(config: JsonObject, json: JsonObject, bosToken: string): boole
 function build(json: JsonObject, config: JsonObject) {
   const { json: bare, prefixes } = withoutPrefix(json);
   const plain = plainTextTokenizer({ tokenizerJson: bare, tokenizerConfig: config });
+  /** Knows no control tokens, so no text can reach them. */
+  const inner = new HuggingFaceTokenizer(plain.tokenizerJson, config);
+  const added = readAddedTokens(json);
   return {
-    controls: indexControls(readAddedTokens(json).filter(({ special }) => special)),
+    controls: indexControls(added.filter(({ special }) => special)),
+    /** Tokens that are found in plain text, too. */
+    found: indexControls(added.filter(({ special }) => !special)),
     prefixes,
-    /** Knows no control tokens, so no text can reach them. */
-    inner: new HuggingFaceTokenizer(plain.tokenizerJson, config),
+    inner,
+    words: createWordEncoder(plain.tokenizerJson, inner),
   };
 }
 
@@ -165,18 +171,20 @@ function decode({ inner, controls }: Parts, ids: readonly number[]): string {
 type PlainEncoder = (text: string, prefix: boolean) => number[];
 
 /** Ids of text in which nothing is a control token. */
-function createPlainEncoder({ inner, prefixes, controls }: Parts): PlainEncoder {
+function createPlainEncoder({ inner, words, prefixes, controls, found }: Parts): PlainEncoder {
+  const whole = (text: string): number[] =>
+    words && !found.first?.test(text)
+      ? words(text)
+      : inner.encode(text, { add_special_tokens: false }).ids;
   const encode: PlainEncoder = (text, prefix) => {
     if (text === '') return [];
-    const { ids } = inner.encode(prefix && prefixes ? ` ${text}` : text, {
-      add_special_tokens: false,
-    });
+    const ids = whole(prefix && prefixes ? ` ${text}` : text);
     return ids.some((id: number) => controls.byId.has(id)) ? cut(text, prefix, ids) : ids;
   };
   // A vocabulary whose merges can spell a control token: the text is cut inside it, as the engine does.
   const cut = (text: string, prefix: boolean, ids: readonly number[]): number[] => {
-    const found = controls.first === null ? -1 : text.search(controls.first);
-    const place = found < 0 ? Math.max(1, text.length >> 1) : found + 1;
+    const look = controls.first === null ? -1 : text.search(controls.first);
+    const place = look < 0 ? Math.max(1, text.length >> 1) : look + 1;
     if (place >= text.length) return ids.filter((id) => !controls.byId.has(id));
     return [...encode(text.slice(0, place), prefix), ...encode(text.slice(place), false)];
   };
