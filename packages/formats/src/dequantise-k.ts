@@ -8,13 +8,13 @@ const half = (bytes: Uint8Array, at: number): number =>
   halfTable[(bytes[at] as number) | ((bytes[at + 1] as number) << 8)] as number;
 
 /** Sub-scale `j` (0 to 7) of the 12 bytes at `at`: 6 bits each, the last four split. */
-function subScale(bytes: Uint8Array, at: number, j: number): number {
+export function subScale(bytes: Uint8Array, at: number, j: number): number {
   if (j < 4) return (bytes[at + j] as number) & 63;
   return ((bytes[at + j + 4] as number) & 15) | (((bytes[at + j - 4] as number) >> 6) << 4);
 }
 
 /** Sub-minimum `j`, packed beside the scales. */
-function subMin(bytes: Uint8Array, at: number, j: number): number {
+export function subMin(bytes: Uint8Array, at: number, j: number): number {
   if (j < 4) return (bytes[at + j + 4] as number) & 63;
   return ((bytes[at + j + 4] as number) >> 4) | (((bytes[at + j] as number) >> 6) << 4);
 }

@@ -1,4 +1,11 @@
 // Public surface of @corral/formats: readers and writers of model files over byte sources and sinks.
+export {
+  blockLevels,
+  isLeveled,
+  leveledTypes,
+  type BlockLevels,
+  type LeveledType,
+} from './block-levels.ts';
 export { memorySink, openFileSink, type ByteSink, type FileSink } from './byte-sink.ts';
 export { memorySource, openFileSource, type ByteSource } from './byte-source.ts';
 export { dequantise } from './dequantise.ts';

@@ -9,7 +9,7 @@ import { readGguf, type GgufFile } from './gguf-reader.ts';
 import { validateModelHeader } from './gguf-validate.ts';
 import { modelConfigFromGguf } from './model-config-gguf.ts';
 import { permutesQk, type ModelConfig } from './model-config.ts';
-import { unpermuteQk } from './permute-qk.ts';
+import { unpermuteQk, unpermuteQkBytes } from './permute-qk.ts';
 import { readJsonFile } from './read-json-file.ts';
 import { readModelConfig } from './read-model-config.ts';
 import { openSafetensors } from './safetensors-folder.ts';
@@ -37,6 +37,8 @@ export interface ModelWeights extends AsyncDisposable {
   readonly tensors: ReadonlyMap<string, ModelTensor>;
   /** Dequantised, and for GGUF of architecture `llama` q and k in Hugging Face's row order. */
   readFloats(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** The bytes of a GGUF's tensor in the same row order; null for a safetensors folder. */
+  readBlocks(name: string): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -76,6 +78,8 @@ async function openGguf(file: GgufFile): Promise<Opened> {
   }
   checkTensors(config, tensors);
   const heads = { q: config.num_attention_heads, k: config.num_key_value_heads };
+  const moved = (name: string): 'q' | 'k' | undefined =>
+    permutesQk(config.architecture) ? permutedProjection(name) : undefined;
   return {
     format: 'gguf',
     config,
@@ -83,9 +87,15 @@ async function openGguf(file: GgufFile): Promise<Opened> {
     tensors,
     readFloats: async (name) => {
       const values = await file.readFloats(stored.get(name) ?? name);
-      const projection = permutedProjection(name);
-      if (projection === undefined || !permutesQk(config.architecture)) return values;
+      const projection = moved(name);
+      if (projection === undefined) return values;
       return unpermuteQk(values, tensors.get(name)?.shape[0] ?? 0, heads[projection]);
+    },
+    readBlocks: async (name) => {
+      const bytes = await file.readTensor(stored.get(name) ?? name);
+      const projection = moved(name);
+      if (projection === undefined) return bytes;
+      return unpermuteQkBytes(bytes, tensors.get(name)?.shape[0] ?? 0, heads[projection]);
     },
   };
 }
@@ -130,6 +140,7 @@ async function openFolder(path: string): Promise<ModelWeights> {
       tokenizer,
       tensors,
       readFloats,
+      readBlocks: () => Promise.resolve(null),
       close,
       [Symbol.asyncDispose]: close,
     };

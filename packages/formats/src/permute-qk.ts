@@ -9,17 +9,16 @@ const paired: RowOf = (half, index) => 2 * index + half;
 const halved: RowOf = (half, index, halfRows) => half * halfRows + index;
 
 /** Copies each row of each head from `from(...)` to `to(...)`. */
-function move(
-  values: Float32Array,
+function move<T extends Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(
+  values: Float32Array | Uint8Array,
+  out: T,
   rows: number,
-  heads: number,
-  order: { readonly from: RowOf; readonly to: RowOf },
-): Float32Array<ArrayBuffer> {
+  { heads, ...order }: { readonly heads: number; readonly from: RowOf; readonly to: RowOf },
+): T {
   const headRows = rows / heads;
   const width = values.length / rows;
   if (!Number.isInteger(width) || !Number.isInteger(headRows) || headRows % 2 !== 0)
     throw new RangeError(`${rows} rows of ${values.length} values cannot be ${heads} heads`);
-  const out = new Float32Array(values.length);
   const halfRows = headRows / 2;
   for (let head = 0; head < heads; head++) {
     for (let half = 0; half < 2; half++) {
@@ -42,7 +41,7 @@ export function permuteQk(
   rows: number,
   heads: number,
 ): Float32Array<ArrayBuffer> {
-  return move(values, rows, heads, { from: halved, to: paired });
+  return move(values, new Float32Array(values.length), rows, { heads, from: halved, to: paired });
 }
 
 /** The inverse of permuteQk: from GGUF's order to Hugging Face's. */
@@ -51,5 +50,14 @@ export function unpermuteQk(
   rows: number,
   heads: number,
 ): Float32Array<ArrayBuffer> {
-  return move(values, rows, heads, { from: paired, to: halved });
+  return move(values, new Float32Array(values.length), rows, { heads, from: paired, to: halved });
+}
+
+/** As unpermuteQk, of rows as they are stored: whole blocks, so that bytes move and no number changes. */
+export function unpermuteQkBytes(
+  bytes: Uint8Array,
+  rows: number,
+  heads: number,
+): Uint8Array<ArrayBuffer> {
+  return move(bytes, new Uint8Array(bytes.length), rows, { heads, from: paired, to: halved });
 }
