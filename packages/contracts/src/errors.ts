@@ -151,6 +151,11 @@ export const errorTable = {
     'Free space or set CORRAL_HOME to a larger disk; nothing was started.',
     507,
   ),
+  disk_full: server(
+    '"{path}" could not be written: {reason}.',
+    'Free space and run the same command again: it goes on from the last checkpoint.',
+    507,
+  ),
   memory_too_small: server(
     'The run needs {needed} of memory; {available} may be used.',
     'Lower context_length or batch_size, or raise runtime.memory_limit (auto: nine tenths of the machine).',

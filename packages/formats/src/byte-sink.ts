@@ -34,6 +34,10 @@ export async function openFileSink(path: string): Promise<FileSink> {
   const end = async (keep: boolean): Promise<void> => {
     try {
       if (keep) await handle.sync();
+    } catch (error) {
+      // A full disk shows here, too; what lies aside would keep it full.
+      await rm(partial, { force: true });
+      throw error;
     } finally {
       await handle.close();
     }

@@ -14,6 +14,15 @@ export function appendEvent(output: string, event: RunEvent): void {
   appendFileSync(eventLogPath(output), `${JSON.stringify(event)}\n`);
 }
 
+/** The same where nothing may fail any more: a full disk must not hide the error that is to be told. */
+export function tryAppendEvent(output: string, event: RunEvent): void {
+  try {
+    appendEvent(output, event);
+  } catch {
+    // Standard output has it.
+  }
+}
+
 const parse = (line: string): RunEvent[] => {
   try {
     return [JSON.parse(line) as RunEvent];

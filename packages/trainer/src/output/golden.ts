@@ -1,5 +1,6 @@
 // Golden transcripts: what the trained model says, by the trainer's own forward pass, to a few prompts
 // of its data. Every derived form of the model (adapter on the engine, quantised, remote) is held to it.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Golden } from '@corral/contracts';
 import type { Encoder } from '../data/encode.ts';
 import { encodePrompt } from '../data/encode.ts';
@@ -84,11 +85,20 @@ export async function playGolden(
     encoder,
     baseSha256,
     contextLength,
-  }: { encoder: Encoder; baseSha256: string; contextLength: number },
+    onProgress,
+  }: {
+    readonly encoder: Encoder;
+    readonly baseSha256: string;
+    readonly contextLength: number;
+    /** Before each prompt and after the last; may throw to stop. */
+    readonly onProgress?: (done: number, total: number) => void;
+  },
 ): Promise<Golden> {
   const { tokenizer } = encoder;
   const transcripts: Golden['transcripts'] = [];
-  for (const { messages, answer } of prompts) {
+  for (const [done, { messages, answer }] of prompts.entries()) {
+    onProgress?.(done, prompts.length);
+    await nextTurn();
     const prompt = encodePrompt(messages, encoder);
     const limit = Math.min(greedyLength, contextLength - prompt.length);
     if (limit < 1) continue;
@@ -103,5 +113,6 @@ export async function playGolden(
       top_logprobs: logits.map((row) => topLogprobs(row, Math.min(topCount, row.length))),
     });
   }
+  onProgress?.(prompts.length, prompts.length);
   return { schema: 'corral-golden/1', base: { sha256: baseSha256 }, transcripts };
 }

@@ -7,7 +7,7 @@ import type { ExampleStore } from '../data/data-set.ts';
 import { MemoryExamples } from '../data/memory-examples.fake.ts';
 import { noise, openTinyModel, tinyConfig } from '../models/tiny-model.fake.ts';
 import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
-import { layOutRows } from './train-step.ts';
+import { layOutRows } from './layout.ts';
 
 type Fingerprint = readonly [norm: number, a: number, b: number];
 interface Expected {

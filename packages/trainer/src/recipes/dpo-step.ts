@@ -5,7 +5,9 @@ import type { ExampleStore } from '../data/data-set.ts';
 import type { BatchResult, CausalLm, ExampleValues } from '../models/causal-lm.ts';
 import { type PairOutcome, pairOutcome } from './dpo-loss.ts';
 import type { ReferenceLosses } from './reference-losses.ts';
-import { type Layout, type StepResult, layOutRows } from './train-step.ts';
+import { requireFinite } from './divergence.ts';
+import { type Layout, layOutRows } from './layout.ts';
+import type { StepResult } from './train-step.ts';
 
 /** Pairs, and what they are held to. */
 export interface PairSource {
@@ -54,7 +56,7 @@ export async function accumulatePairGradients(
   const lossScale = 1 / microBatches.flat().length;
   const outcomes: PairOutcome[] = [];
   const results: BatchResult[] = [];
-  for (const pairs of microBatches) {
+  for (const [index, pairs] of microBatches.entries()) {
     const { batch, items } = layOutRows(source.store, pairs, layout);
     const result = await model.forwardBackward(batch, {
       lossScale,
@@ -68,6 +70,8 @@ export async function accumulatePairGradients(
         );
       },
     });
+    const place = { store: source.store, microBatches, batch: index, step, layout };
+    requireFinite(result.lossSum, place);
     results.push(result);
     // The maths blocks this thread; signals and output get their turn here.
     await nextTurn();

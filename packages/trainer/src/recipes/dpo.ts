@@ -7,6 +7,7 @@ import { loadPeftValues } from '../checkpoint/peft-folder.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
 import { saveAdapter } from '../output/peft-adapter.ts';
+import { requireSane } from './divergence.ts';
 import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
@@ -15,7 +16,6 @@ import { adapterModelOptions } from './model-options.ts';
 import { checkDisk } from './resources.ts';
 import type { Run } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
-import { requireSane } from './train-step.ts';
 
 /** Runs to the end. Throws RunPaused when asked to pause, CorralError for what cannot go on. */
 export async function trainDpo(run: Run): Promise<void> {

@@ -16,7 +16,7 @@ import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 import { methodTraits } from '../config/methods.ts';
 import { itemCount, layoutOf, stepPlanOf } from './session.ts';
-import { type Layout, layOut } from './train-step.ts';
+import { type Layout, layOut } from './layout.ts';
 
 const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
 

@@ -9,16 +9,25 @@ import { playGolden } from '../output/golden.ts';
 import { type RunFigures, writeRunRecord } from '../output/run-record.ts';
 import { goldenPrompts } from './golden-prompts.ts';
 import type { RunData } from './load-data.ts';
-import type { Run } from './run.ts';
-import type { TrainingSession } from './session.ts';
+import { type Run, pauseIfAsked, phaseReporter } from './run.ts';
+import { type TrainingSession, stepPlanOf } from './session.ts';
 import { peakMemoryBytes, trainingGflops } from './throughput.ts';
 
-/** Writes golden.json: what the model that was just saved says to a few prompts. */
+/**
+ * Writes golden.json: what the model that was just saved says to a few prompts.
+ * Throws RunPaused when asked to pause: the last checkpoint is whole, and this is done again.
+ */
 export async function saveGolden(run: Run, model: CausalLm, data: RunData): Promise<void> {
+  const report = phaseReporter(run.emit, 'golden transcripts');
+  const { totalSteps } = stepPlanOf(run, data.train);
   const golden = await playGolden(model, await goldenPrompts(run, data), {
     encoder: data.encoder,
     baseSha256: run.config.model.sha256,
     contextLength: run.config.data.context_length,
+    onProgress: (done, total) => {
+      pauseIfAsked(run, totalSteps);
+      report(done, total);
+    },
   });
   await writeJsonAtomic(join(run.output, 'golden.json'), golden);
 }

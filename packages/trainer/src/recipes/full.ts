@@ -7,12 +7,13 @@ import { readTokenizerFiles } from '../data/open-tokenizer.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
 import { saveModel } from '../output/full-model.ts';
+import { requireSane } from './divergence.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
 import { checkDisk, chooseRecompute } from './resources.ts';
 import { type Run, phaseReporter } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
-import { accumulateGradients, requireSane } from './train-step.ts';
+import { accumulateGradients } from './train-step.ts';
 
 /** Runs to the end. Throws RunPaused when asked to pause, CorralError for what cannot go on. */
 export async function trainFull(run: Run): Promise<void> {

@@ -16,10 +16,10 @@ import { checkpointFolder } from '../checkpoint/checkpoint.ts';
 import type { ExampleStore } from '../data/data-set.ts';
 import type { CausalLm } from '../models/causal-lm.ts';
 import type { PairLosses } from './dpo-loss.ts';
+import { layOutRows } from './layout.ts';
 import type { RunData } from './load-data.ts';
 import { type Run, RunPaused, phaseReporter } from './run.ts';
 import { layoutOf } from './session.ts';
-import { layOutRows } from './train-step.ts';
 
 /** Of each pair of a store. */
 export type ReferenceLosses = (pair: number) => PairLosses;

@@ -169,7 +169,11 @@ describe('a run that cannot go on', () => {
   test('stops when the numbers are lost, and names step and rows', async () => {
     await expect(runToy({ folder, output: newOutput(), poisonAtBatch: 5 })).rejects.toMatchObject({
       code: 'training_diverged',
-      params: { step: 3, rows: expect.stringMatching(/^\d+(, \d+){5}$/) as string },
+      params: {
+        step: 3,
+        reason: expect.stringContaining('batch 1 of 2') as string,
+        rows: expect.stringMatching(/^\d+(, \d+){2}$/) as string,
+      },
     });
   });
 

@@ -12,7 +12,8 @@ import { checkpointFolder } from '../checkpoint/checkpoint.ts';
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
 import { removePartials } from '../output/atomic-file.ts';
-import { appendEvent } from '../output/event-log.ts';
+import { explainFullDisk } from '../output/disk-full.ts';
+import { appendEvent, tryAppendEvent } from '../output/event-log.ts';
 import { settleConfig } from '../output/resolved-file.ts';
 import { lockOutput } from '../output/run-lock.ts';
 import { readRunRecord } from '../output/run-record.ts';
@@ -96,8 +97,9 @@ async function runLocked(config: RunConfig, output: string, options: RunTraining
       record({ type: 'paused', step: error.step });
       return 'paused';
     }
-    appendEvent(output, { type: 'failed', error: toErrorPayload(error) });
-    throw error;
+    const told = await explainFullDisk(output, error);
+    tryAppendEvent(output, { type: 'failed', error: toErrorPayload(told) });
+    throw told;
   }
 }
 
@@ -116,7 +118,8 @@ export async function runTraining(
     await removePartials(checkpointFolder(output));
     return await runLocked(config, output, options);
   } catch (error) {
-    options.emit({ type: 'failed', error: toErrorPayload(error) });
-    throw error;
+    const told = await explainFullDisk(output, error);
+    options.emit({ type: 'failed', error: toErrorPayload(told) });
+    throw told;
   }
 }

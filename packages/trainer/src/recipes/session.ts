@@ -14,10 +14,11 @@ import type { AdamW } from '../optim/adamw.ts';
 import { methodTraits } from '../config/methods.ts';
 import { learningRateAt } from '../optim/schedules.ts';
 import { rewindEvents } from '../output/event-log.ts';
+import type { Layout } from './layout.ts';
 import type { RunData } from './load-data.ts';
 import { type Run, RunPaused } from './run.ts';
 import { createThroughput, memoryBytes } from './throughput.ts';
-import { type Layout, type StepResult, evaluateStore } from './train-step.ts';
+import { type StepResult, evaluateStore } from './train-step.ts';
 
 export interface SessionParts {
   readonly data: RunData;
@@ -183,6 +184,8 @@ export class TrainingSession {
     }
     const measured = { loss, token_accuracy: tokenAccuracy, ...rewardsOf(result) };
     this.run.emit({ type: 'validation', step, ...measured });
+    // Nothing is trained after this: what follows must not have to be computed again.
+    if (this.stopsEarly) await this.checkpoint();
   }
 
   private async evaluate(): Promise<StepResult> {
