@@ -13,7 +13,7 @@ import { createAdapters, type Adapters } from './adapters.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
 import { createChatTemplate, type ChatTemplate } from './prompt/chat-template.ts';
-import { renderPrompt } from './prompt/prompt-tokens.ts';
+import { renderPrompt, type RenderedPrompt } from './prompt/prompt-tokens.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { createAnswerRules } from './tasks/answer-rules.ts';
 import { GenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
@@ -152,7 +152,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
   const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
   const answers = createAnswerRules(vocabulary);
   let tokensGenerated = 0;
-  const render = (prompt: Prompt, maxTokens: number): RenderResult =>
+  const render = (prompt: Prompt, maxTokens: number): RenderedPrompt =>
     renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });
 
   return {
@@ -185,7 +185,10 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
       const options = { request, promptTokens, adapter, finish, fail: load.fail };
       scheduler.submit(createScoreTask(options));
     },
-    render: (prompt) => render(prompt, 0),
+    render: (prompt) => {
+      const { text, tokens } = render(prompt, 0);
+      return { text, tokens };
+    },
     close: () => model.close(),
   };
 }

@@ -93,15 +93,22 @@ function withBos(vocabulary: NativeVocabulary, tokens: number[]): number[] {
   return addBos && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
 }
 
-/** Token ids of a rendered prompt. */
-function tokenizePieces(vocabulary: NativeVocabulary, pieces: readonly PromptPiece[]): number[] {
+/** Token ids of a rendered prompt, and where its last content begins. */
+function tokenizePieces(
+  vocabulary: NativeVocabulary,
+  pieces: readonly PromptPiece[],
+): { tokens: number[]; boundary: number } {
   const tokens: number[] = [];
+  const last = pieces.findLastIndex(({ origin }) => origin === 'content');
+  let boundary = 0;
   for (const [i, { text, origin }] of pieces.entries()) {
+    if (i === last) boundary = tokens.length;
     const tokenize = origin === 'template' ? templateTokens : contentTokens;
     const ids = tokenize(vocabulary, text, i === 0);
     for (const id of ids) tokens.push(id);
   }
-  return withBos(vocabulary, tokens);
+  const whole = withBos(vocabulary, tokens);
+  return { tokens: whole, boundary: boundary + whole.length - tokens.length };
 }
 
 /**
@@ -148,6 +155,11 @@ function checkIds(vocabulary: NativeVocabulary, tokens: readonly number[]): void
 const textOf = (vocabulary: NativeVocabulary, tokens: readonly number[]): string =>
   Buffer.concat(tokens.map((token) => vocabulary.piece(token))).toString('utf8');
 
+export interface RenderedPrompt extends RenderResult {
+  /** Token at which the last content begins: prompts of one conversation are equal before it. */
+  readonly boundary: number;
+}
+
 /**
  * Text and ids of a prompt. Throws `context_length_exceeded` when prompt and `maxTokens` do not fit, and
  * `invalid_request` for an empty prompt or ids outside the vocabulary.
@@ -163,9 +175,10 @@ export function renderPrompt(
     readonly template: ChatTemplate;
     readonly limits: PromptLimits;
   },
-): RenderResult {
+): RenderedPrompt {
   let text = '';
   let tokens: readonly number[];
+  let boundary = 0;
   if (prompt.kind === 'tokens') {
     tokens = prompt.tokens;
     checkIds(vocabulary, tokens);
@@ -176,7 +189,7 @@ export function renderPrompt(
         : [{ text: prompt.text, origin: 'content' }];
     checkLength(vocabulary, pieces, limits);
     text = pieces.map((piece) => piece.text).join('');
-    tokens = tokenizePieces(vocabulary, pieces);
+    ({ tokens, boundary } = tokenizePieces(vocabulary, pieces));
   }
   if (tokens.length === 0)
     throw new CorralError('invalid_request', {
@@ -184,5 +197,6 @@ export function renderPrompt(
       param: 'prompt',
     });
   if (tokens.length + limits.maxTokens > limits.contextTokens) throw tooLong(tokens.length, limits);
-  return { text: prompt.kind === 'tokens' ? textOf(vocabulary, tokens) : text, tokens };
+  if (prompt.kind === 'tokens') text = textOf(vocabulary, tokens);
+  return { text, tokens, boundary };
 }

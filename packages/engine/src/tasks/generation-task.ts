@@ -10,6 +10,7 @@ import type { TokenConstraint } from '../grammar/token-constraint.ts';
 import type { NativeAdapter, NativeVocabulary } from '../llama-cpp/native-types.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
 import { argmax } from '../sampling/softmax.ts';
+import type { RenderedPrompt } from '../prompt/prompt-tokens.ts';
 import type { SequenceTask } from '../scheduler/sequence-task.ts';
 import type { ToolCallParser } from '../tools/tool-call-parser.ts';
 import { createAnswerText, type AnswerText } from './answer-text.ts';
@@ -32,7 +33,7 @@ export interface AnswerRules {
 
 export interface GenerationTaskOptions {
   readonly request: GenerateRequest;
-  readonly prompt: { readonly text: string; readonly tokens: readonly number[] };
+  readonly prompt: Omit<RenderedPrompt, 'boundary'> & { readonly boundary?: number };
   readonly vocabulary: NativeVocabulary;
   readonly adapter: NativeAdapter | null;
   readonly answer: AnswerRules;
@@ -52,6 +53,7 @@ export class GenerationTask implements SequenceTask {
   readonly adapter: NativeAdapter | null;
   readonly tokens: number[];
   readonly maxTokens: number;
+  readonly boundary: number;
   readonly cacheable: boolean;
   readonly speculative = true;
   readonly deadline: number | null;
@@ -72,6 +74,7 @@ export class GenerationTask implements SequenceTask {
     this.adapter = options.adapter;
     this.tokens = [...prompt.tokens];
     this.maxTokens = prompt.tokens.length + request.max_tokens;
+    this.boundary = prompt.boundary ?? 0;
     this.deadline = request.deadline_ms === null ? null : performance.now() + request.deadline_ms;
     const alternatives = request.top_logprobs;
     this.#logprobs = alternatives === null ? null : { vocabulary, alternatives };
