@@ -47,7 +47,7 @@ const textEndings = new Set(['.txt', '.md']);
 const delimiters: readonly Delimiter[] = [',', '\t', ';'];
 
 /** The delimiter whose reading of a header names the columns of a known format. */
-export function delimiterOf(header: string): Delimiter | null {
+function delimiterOf(header: string): Delimiter | null {
   const found = delimiters.find((delimiter) => {
     try {
       const names = parseCsvRecord(header, delimiter).map((name) => name.trim());

@@ -232,7 +232,7 @@ export function conversationsOfPair({
 }
 
 /** Chosen, then rejected; `lossOn` does not matter. Throws RowError when either cannot be used. */
-export function encodePair(example: PreferenceExample, encoder: Encoder): EncodedExample[] {
+function encodePair(example: PreferenceExample, encoder: Encoder): EncodedExample[] {
   return conversationsOfPair(example).map((conversation, side) => {
     try {
       return encodeChat(conversation, { ...encoder, lossOn: 'assistant' });

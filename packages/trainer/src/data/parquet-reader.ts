@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
-import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type RowProblem, splitLines } from './line-reader.ts';
 import type { ParquetRow } from './parquet-rows.ts';
@@ -15,8 +14,7 @@ const silenceMs = 120_000;
 const heapMebibytes = (fileBytes: number): number =>
   Math.round(512 + Math.min(4096, (16 * fileBytes) / 2 ** 20));
 
-/** The entry beside this file, in TypeScript or built. */
-const entry = new URL(`./parquet-worker${extname(import.meta.url)}`, import.meta.url);
+const entry = new URL('./parquet-worker.ts', import.meta.url);
 
 type Message = ParquetRow | { readonly done: true } | { readonly failed: RowProblem };
 

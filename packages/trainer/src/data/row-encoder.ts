@@ -1,7 +1,6 @@
 // Who encodes rows: this thread, or several threads beside it, each with its own tokenizer. The answers
 // come in the order of the questions, so the number of threads changes nothing but the time.
 import { once } from 'node:events';
-import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorPayload, fromErrorPayload } from '@corral/contracts';
 import { type EncodedRows, type RowsToEncode, encodeRows } from './encode-rows.ts';
@@ -21,8 +20,7 @@ export const inlineEncoder = (encoder: Encoder): RowEncoder => ({
   [Symbol.asyncDispose]: () => Promise.resolve(),
 });
 
-/** The entry beside this file, in TypeScript or built. */
-const entry = new URL(`./encode-worker${extname(import.meta.url)}`, import.meta.url);
+const entry = new URL('./encode-worker.ts', import.meta.url);
 
 /** What a thread answers. */
 export type EncodeAnswer = { readonly result: EncodedRows } | { readonly error: ErrorPayload };

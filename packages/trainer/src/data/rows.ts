@@ -7,7 +7,7 @@ import type { LineReaderOptions, RowProblem } from './line-reader.ts';
 import { type RawRow, readRawRows } from './raw-rows.ts';
 import { RowError } from './row-error.ts';
 
-export type RowFormat = DataFormat | 'unknown';
+type RowFormat = DataFormat | 'unknown';
 
 export interface Row {
   readonly row: number;

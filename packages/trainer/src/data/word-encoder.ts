@@ -9,8 +9,8 @@ type JsonObject = Record<string, unknown>;
 /** Ids of text in which no added token stands. */
 export type WordEncoder = (text: string) => number[];
 
-/** About 100 MB of short words at most; then the cache begins anew. */
-const maxCachedWords = 1 << 18;
+/** About 20 MB of words at most; then the cache begins anew. */
+const maxCachedWords = 1 << 16;
 /** Longer words are texts without spaces: they do not come again. */
 const maxCachedLength = 64;
 
