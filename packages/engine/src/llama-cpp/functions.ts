@@ -78,11 +78,43 @@ export interface LlamaFunctions {
   /** Null when the CPU backend has no threads to offer. */
   createThreadpool(threads: number): Address;
   freeThreadpool(pool: Address): void;
+  tensorName(tensor: Address): string;
+  /** Copies `size` bytes to `offset` of the tensor, and again for each of `copies` strides. */
+  setTensorRows(
+    tensor: Address,
+    data: Uint8Array,
+    offset: number,
+    size: number,
+    copies: number,
+    tensorStride: number,
+    dataStride: number,
+  ): void;
+  /** A device that weights could have been moved to. */
+  hasGpu(): boolean;
 }
 
-type Library = ReturnType<typeof koffi.load>;
+/** `(tensor, ask)`: asked before a node is computed whether to stop after it, and told when it was. */
+export type EvalCallback = (tensor: number | bigint, ask: boolean) => boolean;
 
-function bindLlama(llama: Library): Omit<LlamaFunctions, 'createThreadpool' | 'freeThreadpool'> {
+type Library = ReturnType<typeof koffi.load>;
+type ThreadpoolFunctions = Pick<LlamaFunctions, 'createThreadpool' | 'freeThreadpool'>;
+type TensorFunctions = Pick<LlamaFunctions, 'tensorName' | 'setTensorRows' | 'hasGpu'>;
+
+// ggml_backend_sched_eval_callback; the address as a number costs less than a pointer object.
+const evalPrototype = koffi.proto('bool corral_eval_callback(uint64_t, bool, void *)');
+
+/** A native function that calls back; it must be released, and be in no context any more then. */
+export function registerEvalCallback(callback: EvalCallback): {
+  readonly address: bigint;
+  release(): void;
+} {
+  const registered = koffi.register(callback, koffi.pointer(evalPrototype));
+  return { address: registered, release: () => koffi.unregister(registered) };
+}
+
+function bindLlama(
+  llama: Library,
+): Omit<LlamaFunctions, keyof ThreadpoolFunctions | keyof TensorFunctions> {
   const quantize = llama.func(
     'uint32_t llama_model_quantize(const char *, const char *, llama_model_quantize_params *)',
   );
@@ -146,10 +178,7 @@ function bindLlama(llama: Library): Omit<LlamaFunctions, 'createThreadpool' | 'f
 }
 
 /** The constructor of thread pools is not exported: the CPU backend is asked for it by name. */
-function bindThreadpool(
-  ggml: Library,
-  base: Library,
-): Pick<LlamaFunctions, 'createThreadpool' | 'freeThreadpool'> {
+function bindThreadpool(ggml: Library, base: Library): ThreadpoolFunctions {
   const deviceByType = ggml.func('void *ggml_backend_dev_by_type(int)');
   const registryOf = base.func('void *ggml_backend_dev_backend_reg(void *)');
   const lookUp = base.func('void *ggml_backend_reg_get_proc_address(void *, const char *)');
@@ -167,6 +196,18 @@ function bindThreadpool(
       const found = find('ggml_threadpool_free');
       if (found) koffi.call(found, free, pool);
     },
+  };
+}
+
+function bindTensors(ggml: Library, base: Library): TensorFunctions {
+  const deviceByType = ggml.func('void *ggml_backend_dev_by_type(int)');
+  const gpuDevices = [1, 2]; // GGML_BACKEND_DEVICE_TYPE_GPU, _IGPU
+  return {
+    tensorName: base.func('const char *ggml_get_name(void *)'),
+    setTensorRows: base.func(
+      'void ggml_backend_tensor_set_2d(void *, void *, size_t, size_t, size_t, size_t, size_t)',
+    ),
+    hasGpu: () => gpuDevices.some((type) => Boolean(deviceByType(type))),
   };
 }
 
@@ -201,7 +242,11 @@ export function openLlama(): LlamaFunctions {
     const base = koffi.load(files.ggmlBase, options);
     const ggml = koffi.load(files.ggml, options);
     const llama = koffi.load(files.llama, options);
-    const functions = { ...bindLlama(llama), ...bindThreadpool(ggml, base) };
+    const functions = {
+      ...bindLlama(llama),
+      ...bindThreadpool(ggml, base),
+      ...bindTensors(ggml, base),
+    };
     checkRelease(functions);
     // A native function that ignores its arguments: a JavaScript sink would be called inside decode.
     const sink: Address = llama.symbol('llama_supports_mmap');

@@ -3,10 +3,13 @@
 import koffi from 'koffi';
 import type { NativeBatch } from './native-types.ts';
 import type { StructValue } from './struct-layouts.ts';
+import type { BatchRows } from './ubatch-rows.ts';
 
 export interface LlamaBatch extends NativeBatch {
   /** The struct to pass by value; addresses stay the same, `n_tokens` is current. */
   struct(): StructValue<'llama_batch'>;
+  /** Sequence and output of each token; valid until the batch changes. */
+  rows(): BatchRows;
 }
 
 // A buffer of its own: Node's pooled buffers share memory and may be small slices.
@@ -60,6 +63,7 @@ export function createBatch(capacity: number): LlamaBatch {
       size++;
       if (output) outputs++;
     },
+    rows: () => ({ size, sequence, output: memory.logits }),
     struct: () => {
       struct.n_tokens = size;
       return struct;

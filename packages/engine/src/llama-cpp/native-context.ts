@@ -5,12 +5,16 @@ import { CorralError } from '@corral/contracts';
 import { openLlama, type Address } from './functions.ts';
 import { createBatch } from './native-batch.ts';
 import { createSequenceMemory } from './native-memory.ts';
+import type { LlamaStack } from './native-stack.ts';
 import type {
   ContextOptions,
   DecodeOutcome,
   NativeAdapter,
   NativeContext,
 } from './native-types.ts';
+import { createRankMask, type RankMask } from './rank-mask.ts';
+import type { NativeStack } from './stack-types.ts';
+import { splitRows } from './ubatch-rows.ts';
 
 const outcomes: Readonly<Record<number, DecodeOutcome>> = {
   0: 'ok',
@@ -21,18 +25,19 @@ const outcomes: Readonly<Record<number, DecodeOutcome>> = {
 const failed = (reason: string): CorralError =>
   new CorralError('engine_failed', { params: { reason } });
 
-function openContext(model: Address, options: ContextOptions): Address {
+function openContext(model: Address, options: ContextOptions, mask: RankMask | null): Address {
   const llama = openLlama();
   const params = llama.contextParams();
   params.n_ctx = options.sharedTokens ?? options.sequenceTokens * options.sequences;
   params.kv_unified = options.sharedTokens !== undefined;
   params.n_seq_max = options.sequences;
   params.n_batch = options.batchTokens;
-  params.n_ubatch = options.batchTokens;
+  params.n_ubatch = options.ubatchTokens ?? options.batchTokens;
   params.n_outputs_max = options.outputs;
   params.n_threads = options.threads;
   params.n_threads_batch = options.threads;
   params.no_perf = true;
+  if (mask) params.cb_eval = mask.address;
   const context = llama.createContext(model, params);
   if (!context) throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
   return context;
@@ -61,11 +66,32 @@ export interface ContextParts {
   readonly vocabularySize: number;
   /** The native address of an adapter of this model. */
   readonly adapterAddress: (adapter: NativeAdapter) => bigint;
+  readonly stack: (stack: NativeStack) => LlamaStack;
+}
+
+/** What llama.cpp adds to the base's products: an adapter, or a stack in the place of one. */
+function createActiveAdapter(context: Address) {
+  const llama = openLlama();
+  const pointer = new BigUint64Array(1);
+  const scale = new Uint8Array(new Float32Array([1]).buffer);
+  let active: bigint | null = null;
+  return (address: bigint | null): void => {
+    // Setting the same one again is free in llama.cpp, too; the call is not.
+    if (address === active) return;
+    if (address !== null) pointer[0] = address;
+    const code =
+      address === null
+        ? llama.useAdapters(context, null, 0, null)
+        : llama.useAdapters(context, new Uint8Array(pointer.buffer), 1, scale);
+    if (code !== 0) throw failed('the adapter could not be switched on');
+    active = address;
+  };
 }
 
 export function createContext(parts: ContextParts, options: ContextOptions): NativeContext {
   const llama = openLlama();
-  const context = openContext(parts.model, options);
+  const mask = options.stacks ? createRankMask() : null;
+  const context = openContext(parts.model, options, mask);
   // Without a pool of its own each decode starts and joins its threads.
   const pool = llama.createThreadpool(options.threads);
   if (pool) llama.attachThreadpool(context, pool, pool);
@@ -73,9 +99,10 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
   const sharedTokens = options.sharedTokens ?? null;
   const memory = createSequenceMemory({ context, model, sharedTokens });
   const batch = createBatch(options.batchTokens);
-  const adapterPointer = new BigUint64Array(1);
-  const scale = new Uint8Array(new Float32Array([1]).buffer);
-  let active: NativeAdapter | null = null;
+  const activate = createActiveAdapter(context);
+  const { ubatchTokens = options.batchTokens } = options;
+  const split = { ubatchTokens, unified: sharedTokens !== null };
+  let stackFailure: string | null = null;
   let open = true;
 
   return {
@@ -85,22 +112,31 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
       sharedTokens === null ? llama.contextSequenceTokens(context) : options.sequenceTokens,
     sequences: options.sequences,
     outputs: options.outputs,
-    decode: () => outcomes[llama.decode(context, batch.struct())] ?? 'failed',
+    decode: () => {
+      mask?.begin(() => splitRows(batch.rows(), split));
+      const outcome = outcomes[llama.decode(context, batch.struct())] ?? 'failed';
+      if (outcome === 'ok') stackFailure ??= mask?.end() ?? null;
+      return stackFailure === null ? outcome : 'failed';
+    },
     logits: logitsView(context, options.outputs, parts.vocabularySize),
     useAdapter: (adapter) => {
-      if (adapter === active) return;
-      if (adapter) adapterPointer[0] = parts.adapterAddress(adapter);
-      const pointers = new Uint8Array(adapterPointer.buffer);
-      const code = adapter
-        ? llama.useAdapters(context, pointers, 1, scale)
-        : llama.useAdapters(context, null, 0, null);
-      if (code !== 0) throw failed('the adapter could not be switched on');
-      active = adapter;
+      activate(adapter && parts.adapterAddress(adapter));
+      mask?.use(null, null);
+      stackFailure = null;
+    },
+    useStack: (stack, ranks) => {
+      const known = parts.stack(stack);
+      activate(known.address);
+      mask?.use(known, ranks);
+    },
+    get stackFailure() {
+      return stackFailure;
     },
     close: () => {
       if (!open) return;
       open = false;
       llama.freeContext(context);
+      mask?.close();
       if (pool) llama.freeThreadpool(pool);
     },
   };

@@ -12,6 +12,7 @@ import type {
   NativeVocabulary,
   SequenceMemory,
 } from './native-types.ts';
+import { createFakeStack, type FakeStack } from './native-stack.fake.ts';
 
 const fakeControlTokens = ['<|im_start|>', '<|im_end|>', '<s>'];
 const firstControl = 256;
@@ -147,6 +148,7 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
   const { batch, entries } = createFakeBatch(options.batchTokens);
   const { memory, cacheOf, cellsUsed } = createFakeMemory(options, controls);
   let adapter: FakeAdapter | null = null;
+  let stackEffect: ((sequence: number) => number) | null = null;
   let rows: Float32Array[] = [];
   return {
     ...memory,
@@ -170,10 +172,15 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
         const outside = token < 0 || token >= vocabularySize || sequence >= options.sequences;
         if (outside || position !== cache.length || position >= options.sequenceTokens)
           return 'invalid';
-        cache.push({ value: token * 31 + (adapter?.salt ?? 0) });
+        cache.push({ value: token * 31 + (stackEffect?.(sequence) ?? adapter?.salt ?? 0) });
         const random = controls.poisoned ? () => NaN : noise;
-        const values = cache.map(({ value }) => value);
-        if (output) rows.push(fakeLogits(values, random));
+        if (output)
+          rows.push(
+            fakeLogits(
+              cache.map(({ value }) => value),
+              random,
+            ),
+          );
       }
       return 'ok';
     },
@@ -184,7 +191,15 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
     },
     useAdapter: (next) => {
       adapter = next as FakeAdapter | null;
+      stackEffect = null;
     },
+    useStack: (stack, ranks) => {
+      adapter = null;
+      const everything = { from: 0, to: stack.plan.ranks };
+      stackEffect = (sequence) =>
+        (stack as FakeStack).effect(ranks === null ? everything : (ranks[sequence] ?? null));
+    },
+    stackFailure: null,
     close: () => {},
   };
 }
@@ -230,6 +245,7 @@ export function createFakeLibrary(): NativeLibrary & { readonly controls: FakeCo
         };
         return adapter;
       },
+      createStack: createFakeStack,
       close: () => {
         controls.modelClosed = true;
       },
@@ -238,6 +254,7 @@ export function createFakeLibrary(): NativeLibrary & { readonly controls: FakeCo
   return {
     controls,
     release: 'fake',
+    hasGpu: false,
     loadModel,
     quantize: ({ source }) => (source.includes('bad') ? refuse(source) : Promise.resolve()),
   };

@@ -22,6 +22,7 @@ export function openNativeLibrary(): NativeLibrary {
   const llama = openLlama();
   return {
     release: llama.version(),
+    hasGpu: llama.hasGpu(),
     loadModel,
     quantize: async ({ source, target, type, threads }) => {
       const params = llama.quantizeParams();

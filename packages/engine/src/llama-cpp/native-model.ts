@@ -4,8 +4,10 @@ import koffi from 'koffi';
 import { CorralError } from '@corral/contracts';
 import { openLlama, type Address } from './functions.ts';
 import { createContext } from './native-context.ts';
+import { createStack, type LlamaStack } from './native-stack.ts';
 import type { NativeAdapter, NativeContext, NativeModel, NativeModelInfo } from './native-types.ts';
 import { createVocabulary, vocabularyKind } from './native-vocabulary.ts';
+import type { NativeStack } from './stack-types.ts';
 import { structTypes } from './struct-layouts.ts';
 
 const invalid = (path: string, reason: string): CorralError =>
@@ -69,6 +71,7 @@ export function loadModel(path: string): NativeModel {
   );
   const contexts: NativeContext[] = [];
   const adapters = new Map<NativeAdapter, bigint>();
+  const stacks = new Map<NativeStack, LlamaStack>();
   let open = true;
 
   function adapterAddress(adapter: NativeAdapter): bigint {
@@ -77,11 +80,22 @@ export function loadModel(path: string): NativeModel {
     return address;
   }
 
+  function knownStack(stack: NativeStack): LlamaStack {
+    const known = stacks.get(stack);
+    if (!known) throw new CorralError('closed', { params: { what: 'stack of adapters' } });
+    return known;
+  }
+
   return {
     info: readInfo(model),
     vocabulary,
     createContext: (options) => {
-      const parts = { model, vocabularySize: vocabulary.size, adapterAddress };
+      const parts = {
+        model,
+        vocabularySize: vocabulary.size,
+        adapterAddress,
+        stack: knownStack,
+      };
       const context = createContext(parts, options);
       contexts.push(context);
       return context;
@@ -97,11 +111,25 @@ export function loadModel(path: string): NativeModel {
       adapters.set(adapter, address);
       return adapter;
     },
+    createStack: (plan) => {
+      const made = createStack(model, plan);
+      const stack: NativeStack = {
+        plan,
+        write: made.write,
+        clear: made.clear,
+        close: () => {
+          if (stacks.delete(stack)) made.close();
+        },
+      };
+      stacks.set(stack, made);
+      return stack;
+    },
     close: () => {
       if (!open) return;
       open = false;
       for (const context of contexts) context.close();
       for (const adapter of adapters.keys()) adapter.close();
+      for (const stack of stacks.keys()) stack.close();
       llama.freeModel(model);
       if (twin) llama.freeModel(twin);
     },

@@ -1,6 +1,7 @@
 // The seam to native code: what the rest of the engine may ask of a model library, in plain types, small
 // enough to be faked. Knows nothing of koffi, llama.h or files' contents.
 import type { EngineRequest } from '@corral/contracts';
+import type { NativeStack, RankRange, StackPlan } from './stack-types.ts';
 
 export type VocabularyKind = 'sentencepiece' | 'byte-pair' | 'other';
 
@@ -64,6 +65,10 @@ export interface ContextOptions {
    * over the cells of the others), together needs less memory.
    */
   readonly sharedTokens?: number;
+  /** `useStack` will be called. */
+  readonly stacks?: boolean;
+  /** Tokens computed at once; absent: all of a decode. */
+  readonly ubatchTokens?: number;
 }
 
 /** Tokens for one `decode`. Filled by `add`, emptied by `clear`. */
@@ -113,6 +118,13 @@ export interface NativeContext extends SequenceMemory {
   logits(index: number): Float32Array;
   /** The adapter of the following decodes; null = the base alone. */
   useAdapter(adapter: NativeAdapter | null): void;
+  /**
+   * The stack of the following decodes, in place of an adapter. `ranks[sequence]`: what that sequence uses,
+   * null = the base alone. Without `ranks` every sequence uses all of the stack, which is faster.
+   */
+  useStack(stack: NativeStack, ranks: readonly (RankRange | null)[] | null): void;
+  /** Why a decode with ranks `failed`: the library computes rows in another order than is known here. */
+  readonly stackFailure: string | null;
   /** Idempotent. */
   close(): void;
 }
@@ -124,6 +136,8 @@ export interface NativeModel {
   createContext(options: ContextOptions): NativeContext;
   /** Throws CorralError `model_file_invalid` when the file is not an adapter for this model. */
   loadAdapter(path: string): NativeAdapter;
+  /** Throws CorralError `engine_failed` when it cannot be made. */
+  createStack(plan: StackPlan): NativeStack;
   /** Frees contexts and adapters too. Idempotent. */
   close(): void;
 }
@@ -133,6 +147,8 @@ export type QuantizedType = Extract<EngineRequest, { type: 'quantize' }>['ftype'
 export interface NativeLibrary {
   /** llama.cpp release. */
   readonly release: string;
+  /** A device beside the CPU may compute. */
+  readonly hasGpu: boolean;
   /** Throws CorralError `model_file_invalid` when llama.cpp refuses the file. */
   loadModel(path: string): NativeModel;
   /** Re-encodes a GGUF on `threads` threads, off the main thread. */
