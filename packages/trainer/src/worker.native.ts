@@ -1,16 +1,13 @@
-// The worker as a process, with the real model at toy size: killed, paused, orphaned and resumed.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The worker as a process, with the real model at toy size: paused, orphaned, out of disk, resumed.
+// kill.native.ts kills it.
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { type RunEvent, trainerExitCodes } from '@corral/contracts';
+import { trainerExitCodes } from '@corral/contracts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeToyInputs } from './recipes/toy-run.fake.ts';
+import { type StartOptions, type WorkerResult, startWorker } from './worker-process.fake.ts';
 
-const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
 let folder = '';
 let config = '';
 beforeAll(() => {
@@ -22,7 +19,7 @@ beforeAll(() => {
     `model: model
 data: { train: rows.jsonl, validation: 0.2, context_length: 64 }
 lora: { rank: 4 }
-train: { epochs: 20, batch_size: 3, learning_rate: 1.0e-2 }
+train: { epochs: 8, batch_size: 3, learning_rate: 1.0e-2 }
 checkpoint: { every_steps: 3 }
 runtime: { threads: 1 }
 `,
@@ -32,70 +29,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-interface Result {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly events: RunEvent[];
-  readonly stderr: string;
-}
-
-interface StartOptions {
-  readonly onEvent?: (event: RunEvent, child: ChildProcess) => void;
-  readonly env?: Record<string, string>;
-}
-
-async function start(args: readonly string[], options: StartOptions = {}): Promise<Result> {
-  const child = spawn(process.execPath, [worker, ...args], {
-    env: { ...process.env, ...options.env },
-  });
-  const events: RunEvent[] = [];
-  let rest = '';
-  let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  child.stdout.on('data', (chunk: Buffer) => {
-    const lines = (rest + chunk.toString()).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const event = JSON.parse(line) as RunEvent;
-      events.push(event);
-      options.onEvent?.(event, child);
-    }
-  });
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-  return { code, signal, events, stderr };
-}
-
-const train = (output: string, options?: StartOptions): Promise<Result> =>
-  start(['train', '--config', config, '--output', output], options);
+const train = (output: string, options?: StartOptions): Promise<WorkerResult> =>
+  startWorker(['train', '--config', config, '--output', output], options);
 const adapterOf = (output: string): Buffer =>
   readFileSync(join(output, 'adapter_model.safetensors'));
 
 describe('the trainer as a process', () => {
-  test('killed at several moments and started again gives the bytes of an undisturbed run', async () => {
-    const whole = join(folder, 'whole');
-    const undisturbed = await train(whole);
-    expect(undisturbed.stderr).toBe('');
-    expect(undisturbed.code).toBe(trainerExitCodes.finished);
-
-    const output = join(folder, 'killed');
-    for (const killAfter of [7, 31, 64]) {
-      const { signal } = await train(output, {
-        onEvent: (event, child) => {
-          if (event.type !== 'step' || event.step < killAfter) return;
-          // Somewhere in the next steps, or in the middle of a checkpoint.
-          void sleep(killAfter % 5).then(() => child.kill('SIGKILL'));
-        },
-      });
-      expect(signal).toBe('SIGKILL');
-      expect(existsSync(join(output, 'run.json'))).toBe(false);
-    }
-    const { code, events } = await train(output);
-    expect(code).toBe(trainerExitCodes.finished);
-    const resumedFrom = events.find((event) => event.type === 'started')?.resumed_from_step;
-    expect(resumedFrom).toBeGreaterThan(60);
-    expect(adapterOf(output).equals(adapterOf(whole))).toBe(true);
-  });
-
   test('asked to stop, saves within one step and exits 75', async () => {
     const output = join(folder, 'paused');
     let stopped = 0;
@@ -113,6 +52,30 @@ describe('the trainer as a process', () => {
     expect(stopped).toBe(10);
     const checkpoint = events.findLast((event) => event.type === 'checkpoint');
     expect(checkpoint?.step).toBe(last?.type === 'paused' ? last.step : null);
+  });
+
+  test('out of disk in a checkpoint says so, keeps the one before and goes on when there is room', async () => {
+    const output = join(folder, 'full');
+    await train(output, {
+      onEvent: (event, child) => {
+        if (event.type === 'step' && event.step === 4) child.kill('SIGTERM');
+      },
+    });
+    const checkpoints = join(output, 'checkpoints');
+    const before = readdirSync(checkpoints);
+    const full = await train(output, { maxFileKiB: 12 });
+    expect(full.code).toBe(trainerExitCodes.failed);
+    expect(full.events.at(-1)).toMatchObject({ type: 'failed', error: { code: 'disk_full' } });
+    expect(full.stderr).toContain('goes on from the last checkpoint');
+    expect(readdirSync(checkpoints)).toEqual(before);
+
+    const { code, events } = await train(output);
+    expect(code).toBe(trainerExitCodes.finished);
+    const started = events.find((event) => event.type === 'started');
+    expect(started?.resumed_from_step).toBeGreaterThanOrEqual(4);
+    const whole = join(folder, 'whole');
+    await train(whole);
+    expect(adapterOf(output).equals(adapterOf(whole))).toBe(true);
   });
 
   test('whose parent is gone saves and leaves', async () => {
@@ -138,13 +101,13 @@ describe('the trainer as a process', () => {
   });
 
   test('explains what it cannot do', async () => {
-    const unknown = await start(['dance', '--config', config]);
+    const unknown = await startWorker(['dance', '--config', config]);
     expect(unknown).toMatchObject({ code: trainerExitCodes.misuse });
     expect(unknown.stderr).toContain('there is no command "dance"');
 
     const wrong = join(folder, 'wrong.yaml');
     writeFileSync(wrong, 'model: model\ndata: { train: rows.jsonl }\nspeed: fast\n');
-    const invalid = await start(['train', '--config', wrong, '--output', join(folder, 'x')]);
+    const invalid = await startWorker(['train', '--config', wrong, '--output', join(folder, 'x')]);
     expect(invalid.code).toBe(trainerExitCodes.misuse);
     expect(invalid.stderr).toContain('wrong.yaml:3: speed: unknown key');
     expect(invalid.events.at(-1)).toMatchObject({
@@ -154,7 +117,7 @@ describe('the trainer as a process', () => {
   });
 
   test('checks data without opening weights', async () => {
-    const { code, events } = await start(['preview', '--config', config, '--preview', '1']);
+    const { code, events } = await startWorker(['preview', '--config', config, '--preview', '1']);
     expect(code).toBe(trainerExitCodes.finished);
     expect(events[0]).toMatchObject({ format: 'chat', rows: 24, error_count: 0 });
   });
