@@ -34,7 +34,8 @@ export interface Failure {
 
 export const exitCodes = { ok: 0, failed: 1, misuse: 2, interrupted: 130 } as const;
 
-const reportDefect =
+/** What to do about a failure that has no name. */
+export const reportDefect =
   'Run "corral doctor"; if it finds nothing, this is a defect: please report it with the command you typed.';
 
 const fileErrors: Readonly<Record<string, (path: string) => [why: string, next: string]>> = {

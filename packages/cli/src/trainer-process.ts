@@ -13,7 +13,7 @@ import {
   type RunConfigInput,
 } from '@corral/contracts';
 import type { Context } from './context.ts';
-import { CommandError } from './failures.ts';
+import { CommandError, reportDefect } from './failures.ts';
 
 const worker = (): string => fileURLToPath(import.meta.resolve('@corral/trainer/worker'));
 // A run writes a checkpoint when it is asked to end: it may take a while on a slow disk.
@@ -51,15 +51,18 @@ export async function runTrainer(
     if (lastWords.length > keptErrorLines) lastWords.shift();
   });
   let failed: ErrorPayload | null = null;
+  let heard = false;
   for await (const text of createInterface({ input: stdout })) {
     const line = parseLine(text);
     if (isFailed(line)) failed = line.error;
-    if (line !== undefined) onLine(line);
+    if (line === undefined) continue;
+    heard = true;
+    onLine(line);
   }
   const { code, signal } = await child.exited;
   context.signal.removeEventListener('abort', stop);
   if (context.signal.aborted) throw new CorralError('cancelled');
-  if (failed) throw fromErrorPayload(failed);
+  if (failed) throw explain(failed);
   if (signal !== null || code === null) {
     const how = signal === null ? 'could not be started' : `was ended by ${signal}`;
     throw new CorralError('training_failed', {
@@ -72,7 +75,20 @@ export async function runTrainer(
       'Check the configuration.',
     );
   }
+  if (code !== trainerExitCodes.finished && !heard) {
+    throw new CommandError(
+      `The trainer ended without a word on its output: ${lastWords.slice(-3).join(' | ')}`,
+      reportDefect,
+    );
+  }
   return code;
+}
+
+/** An error that the trainer has no name for is told in its own words: there is no server log to look into. */
+function explain(failed: ErrorPayload): Error {
+  const reason = failed.code === 'internal_error' ? failed.details?.['reason'] : undefined;
+  if (typeof reason !== 'string') return fromErrorPayload(failed);
+  return new CommandError(`The trainer failed: ${reason}`, reportDefect, failed.code);
 }
 
 function parseLine(text: string): unknown {
