@@ -228,8 +228,17 @@ export interface EngineStatus {
     /** It has a place in the batch that runs now. */
     readonly active?: boolean;
   }[];
-  /** What the self-test at start chose. */
+  /** What the self-test, run when the first adapter is loaded, chose; absent before. */
   readonly adapter_batching?: 'stacked' | 'contexts' | 'switching';
+  /** Why. */
+  readonly adapter_batching_reason?: string;
+  /** Bytes of adapters in memory and of the stacks they are computed in; ranks of the stack in use. */
+  readonly adapter_memory?: {
+    readonly resident_bytes: number;
+    readonly stack_bytes: number;
+    readonly max_stack_bytes: number;
+    readonly stack_ranks: number;
+  };
   readonly prefix_cache?: {
     readonly entries: number;
     readonly bytes: number;

@@ -107,6 +107,7 @@ const statusOf = (model: LoadedModel | null): EngineStatus => ({
   active: model?.scheduler.active ?? 0,
   queued: model?.scheduler.queued ?? 0,
   adapters: model?.adapters.list() ?? [],
+  ...model?.adapters.status(),
   memory_bytes: process.memoryUsage.rss(),
   tokens_generated: model?.tokensGenerated ?? 0,
   steps: model?.scheduler.steps ?? 0,

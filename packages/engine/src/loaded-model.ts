@@ -10,6 +10,7 @@ import {
   type ScoreResult,
 } from '@corral/contracts';
 import { createAdapters, type Adapters } from './adapters.ts';
+import { createAdapterDecoding } from './adapters/adapter-decoding.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
 import { createChatTemplate, type ChatTemplate } from './prompt/chat-template.ts';
@@ -79,6 +80,7 @@ function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
     batchTokens: Math.max(options.n_batch, options.n_seq_max),
     outputs,
     threads: options.n_threads === 0 ? chooseThreads() : options.n_threads,
+    stacks: ['auto', 'stacked'].includes(options.adapter_batching),
   });
 }
 
@@ -144,12 +146,20 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
   // llama.cpp rounds up; what was promised is what counts.
   const contextTokens = contextLength(model, load.options);
   const template = openTemplate(model);
+  const decoding = createAdapterDecoding({
+    library: load.library,
+    model,
+    modelPath: load.path,
+    context,
+    mode: load.options.adapter_batching,
+  });
   const scheduler = new Scheduler(context, {
+    strategy: decoding,
     prefixCacheBytes: load.options.prefix_cache_bytes,
     cacheBytesPerToken: model.info.cacheBytesPerToken,
   });
   scheduler.warmUp();
-  const adapters = createAdapters({ model, scheduler, checkFile: load.checkFile });
+  const adapters = createAdapters({ decoding, scheduler, checkFile: load.checkFile });
   const answers = createAnswerRules(vocabulary);
   let tokensGenerated = 0;
   const render = (prompt: Prompt, maxTokens: number): RenderedPrompt =>

@@ -2,6 +2,7 @@
 // own ranks of it (docs/decisions: 2026-11-22-adapters-in-one-batch). Stacks of several sizes are kept; which is
 // used, and whether a step is one decode or several, is a matter of cost. Adapters that no stack can hold are
 // switched on by themselves.
+import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
 import type { NativeStack, PackedAdapter, RankRange, StackPlan } from '../llama-cpp/stack-types.ts';
 import { decodeTokens, groupShares, type AdapterShare } from './adapter-groups.ts';
@@ -15,10 +16,12 @@ export interface StackingOptions {
   readonly createStack: (plan: StackPlan) => NativeStack;
   /** The weights of an adapter for a stack; null when it must be switched on by itself. */
   readonly packed: (adapter: NativeAdapter) => PackedAdapter | null;
+  /** What to switch on for such an adapter. Throws CorralError when it cannot be loaded. */
+  readonly native: (adapter: NativeAdapter) => NativeAdapter;
   /** The smallest stack for so many ranks of this format; null when none is large enough. */
   readonly planFor: (format: PackedAdapter['format'], ranks: number) => StackPlan | null;
   /** Multiplications of a rank of a stack over those of the base, for a token. */
-  readonly rankCost: number;
+  readonly rankCost: () => number;
   /** Blocks of the base: what it costs to change a stack grows with the graph. */
   readonly layers: number;
   /** Bytes that stacks may take together. */
@@ -102,10 +105,7 @@ class Stacking implements AdapterStacking {
     const single = shares.filter(({ adapter, packed }) => adapter !== null && !packed);
     const stackable = shares.filter(({ adapter, packed }) => adapter === null || packed);
     for (const group of this.#groups(stackable)) this.#decodeStacked(group);
-    for (const { adapter, feeds } of single) {
-      this.#switch(adapter);
-      decodeGroup(this.#options.context, feeds);
-    }
+    for (const { adapter, feeds } of single) if (adapter) this.#decodeSwitched(adapter, feeds);
   }
 
   forget(adapter: NativeAdapter): void {
@@ -123,6 +123,17 @@ class Stacking implements AdapterStacking {
     return this.#active && 'slots' in this.#active ? this.#active : null;
   }
 
+  #decodeSwitched(adapter: NativeAdapter, feeds: readonly PlannedFeed[]): void {
+    try {
+      this.#switch(adapter);
+    } catch (error) {
+      if (!CorralError.isInstance(error)) throw error;
+      for (const { slot } of feeds) slot.task.fail(error);
+      return;
+    }
+    decodeGroup(this.#options.context, feeds);
+  }
+
   get #changeMs(): number {
     return reserveMsPerLayer * this.#options.layers;
   }
@@ -137,7 +148,7 @@ class Stacking implements AdapterStacking {
     const lists = formats.size === 0 ? [[]] : [...formats.values()];
     if (base) lists[0]?.push(base);
     const costs = {
-      rank: this.#options.rankCost,
+      rank: this.#options.rankCost(),
       decode: decodeTokens,
       change: this.#changeMs / this.#tokenMs,
     };
@@ -169,7 +180,7 @@ class Stacking implements AdapterStacking {
   #measure(tokens: number, ms: number): void {
     const { rankCost, layers } = this.#options;
     const stops = this.ranks > 0 ? stopMsPerLayer * layers : 0;
-    const units = tokens + decodeTokens + rankCost * tokens * this.ranks;
+    const units = tokens + decodeTokens + rankCost() * tokens * this.ranks;
     this.#tokenMs += 0.1 * (Math.max(0.01, (ms - stops) / units) - this.#tokenMs);
   }
 
@@ -192,7 +203,7 @@ class Stacking implements AdapterStacking {
       if (spare <= 0) return;
       const { rankCost, layers } = this.#options;
       const stops = plan === null || adapters.length === 1 ? stopMsPerLayer * layers : 0;
-      this.#regret += spare * rankCost * tokens * this.#tokenMs + stops;
+      this.#regret += spare * rankCost() * tokens * this.#tokenMs + stops;
       if (this.#regret < this.#changeMs) return;
     }
     this.#regret = 0;
@@ -218,7 +229,8 @@ class Stacking implements AdapterStacking {
   }
 
   #switch(adapter: NativeAdapter | null): void {
-    this.#options.context.useAdapter(adapter);
+    const { context, native } = this.#options;
+    context.useAdapter(adapter && native(adapter));
     this.#active = adapter;
   }
 
