@@ -205,11 +205,18 @@ export async function writeTinyAdapter(
     seed,
     rank = 4,
     width = shape.width,
-  }: { readonly seed: number; readonly rank?: number; readonly width?: number },
+    targets = Object.keys(projections),
+  }: {
+    readonly seed: number;
+    readonly rank?: number;
+    readonly width?: number;
+    readonly targets?: readonly string[];
+  },
 ): Promise<void> {
   const next = createNormal(seed);
+  const changed = Object.entries(projections).filter(([name]) => targets.includes(name));
   const tensors = Array.from({ length: shape.layers }, (_, layer) =>
-    Object.entries(projections).flatMap(([name, [out, into]]) => [
+    changed.flatMap(([name, [out, into]]) => [
       tensor(
         `blk.${layer}.${name}.weight.lora_a`,
         [rank, into === shape.width ? width : into],
@@ -301,7 +308,12 @@ function deliver(waiting: Map<string, Waiting>, message: EngineMessage): void {
 /** Starts an engine child; with `model` it is loaded before this resolves. */
 export async function startEngine(
   model?: string,
-  options: Record<string, number> = { n_ctx: 256, n_seq_max: 8, n_batch: 128, n_threads: 1 },
+  options: Record<string, number | string> = {
+    n_ctx: 256,
+    n_seq_max: 8,
+    n_batch: 128,
+    n_threads: 1,
+  },
 ): Promise<TestEngine> {
   const worker = fileURLToPath(import.meta.resolve('@corral/engine/worker'));
   const child = fork(worker, [], { execPath: process.execPath, execArgv: [] });
