@@ -2,7 +2,7 @@
 // credentials of the server are none of their business.
 
 const isSecret = (name: string): boolean =>
-  /TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|CREDENTIAL|^DATABASE_URL$|^PG/i.test(name);
+  /TOKEN|SECRET|PASSWORD|PASSWD|KEY$|API_KEY|CREDENTIAL|^DATABASE_URL$|^PG/i.test(name);
 
 /** This process's environment without secrets, with `extra` on top. */
 export const childEnvironment = (extra: Record<string, string> = {}): NodeJS.ProcessEnv => ({

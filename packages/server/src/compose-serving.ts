@@ -56,6 +56,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
   const engines = createEngineSupervisor({
     engine: config.engine,
     ...servingSettings(config.serving),
+    remotes: config.engines,
     onLog: (line) => log.info({ engine: line }, 'engine'),
     ...options.engine,
   });
@@ -75,6 +76,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     deployments: deployments.service,
     engines,
     folder: home.models,
+    remotes: config.engines,
     sources: options.sources ?? sourceSettings(config.sources),
     ...(options.shippedRoot === undefined ? {} : { shippedRoot: options.shippedRoot }),
   });

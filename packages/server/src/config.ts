@@ -8,6 +8,9 @@ import { join, resolve } from 'node:path';
 import { CorralError, engineOptionsSchema } from '@corral/contracts';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { isLiteralHost } from './net/address-guard.ts';
+import { remoteEngineSchema } from './engines/remote/remote-settings.ts';
+import type { RemoteEngineSettings } from './engines/remote/remote-settings.ts';
 
 const mebibyte = 1024 * 1024;
 const engine = engineOptionsSchema.shape;
@@ -23,6 +26,14 @@ const memory = z.union([
   z.int().positive(),
   z.string().regex(/^\d+(\.\d+)?\s*(MiB|GiB|MB|GB)$/),
 ]);
+/** In the environment a list is JSON. */
+const parseIfText = (value: unknown): unknown => {
+  try {
+    return typeof value === 'string' ? JSON.parse(value) : value;
+  } catch {
+    return value;
+  }
+};
 const splitNames = (text: string): string[] => text.split(',').filter((name) => name !== '');
 
 const configSchema = z.strictObject({
@@ -134,6 +145,12 @@ const configSchema = z.strictObject({
         .describe('Requests that may wait for one model beside those that run.'),
     })
     .prefault({}),
+  engines: z
+    .preprocess(parseIfText, z.array(remoteEngineSchema).max(1000))
+    .default([])
+    .describe(
+      "Models on other servers of OpenAI's contract: id, type, base_url, model, api_key_env and more (docs/guides/serving.md).",
+    ),
   training: z
     .strictObject({
       concurrency: z
@@ -179,7 +196,9 @@ const configSchema = z.strictObject({
     .default(10)
     .describe('Time that running requests get to end when the server stops.'),
 });
-export type Config = z.output<typeof configSchema>;
+export type Config = Omit<z.output<typeof configSchema>, 'engines'> & {
+  readonly engines: readonly RemoteEngineSettings[];
+};
 export type ConfigInput = z.input<typeof configSchema>;
 
 export interface Setting {
@@ -222,7 +241,32 @@ export function loadConfig({
       .join('\n');
     throw new CorralError('config_invalid', { params: { details } });
   }
-  return parsed.data;
+  return { ...parsed.data, engines: withKeys(parsed.data.engines, environment) };
+}
+
+/** The keys of other servers, which only the environment holds. Throws `config_invalid`. */
+function withKeys(
+  engines: z.output<typeof configSchema>['engines'],
+  environment: Readonly<Record<string, string | undefined>>,
+): RemoteEngineSettings[] {
+  const problems: string[] = [];
+  const complete = engines.map((engine, i) => {
+    const { id, api_key_env: name, base_url, private_network } = engine;
+    const apiKey = name === undefined ? null : (environment[name] ?? '');
+    const { protocol, hostname } = new URL(base_url);
+    if (apiKey === '')
+      problems.push(`  engines.${i}.api_key_env: the environment has no "${name}"`);
+    if (engines.findIndex((other) => other.id === id) !== i)
+      problems.push(`  engines.${i}.id: "${id}" is there twice`);
+    if (apiKey !== null && protocol === 'http:' && !isLiteralHost(hostname) && !private_network)
+      problems.push(
+        `  engines.${i}.base_url: a key is sent in the clear; use https, or say private_network: true`,
+      );
+    return { ...engine, apiKey };
+  });
+  if (problems.length > 0)
+    throw new CorralError('config_invalid', { params: { details: problems.join('\n') } });
+  return complete;
 }
 
 type Tree = Record<string, unknown>;

@@ -1,11 +1,15 @@
 // What every engine must do, whatever stands behind it: one suite for the scripted child, the llama.cpp
-// child and, later, remote engines. Says nothing of what the model answers.
+// child and remote engines. Says nothing of what the model answers.
 import type { GenerationEvent } from '@corral/contracts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Engine, GenerateRequest } from './engine.ts';
 
 export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: Engine;
+  /** What this engine refuses by name; left out: nothing. */
+  readonly cannot?: readonly ('score' | 'adapters')[];
+  /** False: the ids of generated tokens are not told. Default: they are. */
+  readonly tellsTokens?: boolean;
   /** A request that would go on for at least 50 tokens. */
   readonly long: Pick<GenerateRequest, 'prompt' | 'ignoreEos'>;
 }
@@ -49,13 +53,14 @@ export function describeEngineContract(name: string, make: () => Promise<EngineU
 
     test('a generation ends with what it has used', async () => {
       const { finish, events } = await collect(engine.generate(ask()));
-      const { tokens } = await engine.render(made.long.prompt);
-      expect(finish).toMatchObject({
-        reason: 'length',
-        completion_tokens: 20,
-        prompt_tokens: tokens.length,
-      });
-      expect(events.flatMap((event) => event.tokens)).toHaveLength(20);
+      expect(finish).toMatchObject({ reason: 'length', completion_tokens: 20 });
+      const prompt = engine.countsTokens
+        ? (await engine.render(made.long.prompt)).tokens.length
+        : finish?.prompt_tokens;
+      expect(prompt).toBeGreaterThan(0);
+      expect(finish?.prompt_tokens).toBe(prompt);
+      const told = made.tellsTokens === false ? 0 : 20;
+      expect(events.flatMap((event) => event.tokens)).toHaveLength(told);
       expect(events.filter((event) => event.finish)).toHaveLength(1);
     });
 
@@ -104,7 +109,22 @@ export function describeEngineContract(name: string, make: () => Promise<EngineU
       await expect(call).rejects.toMatchObject({ code: 'context_length_exceeded' });
     });
 
-    test('forced tokens are scored one by one', async () => {
+    test('what cannot be done is refused by name', async () => {
+      const cannot = made.cannot ?? [];
+      const adapter = { id: 'a', path: '/nowhere/a.gguf' };
+      const forced = { forcedTokens: [1], topLogprobs: 1, wanted: [] };
+      const scored = { adapter: null, prompt: { kind: 'tokens' as const, tokens: [1] }, ...forced };
+      const tries = {
+        score: () => engine.score(scored),
+        adapters: () => collect(engine.generate(ask({ adapter }))),
+        render: () => engine.render(made.long.prompt),
+      };
+      for (const name of [...cannot, ...(engine.countsTokens ? [] : (['render'] as const))])
+        await expect(tries[name](), name).rejects.toMatchObject({ code: 'unsupported_parameter' });
+    });
+
+    test('forced tokens are scored one by one', async ({ skip }) => {
+      if (made.cannot?.includes('score')) skip('the engine cannot score');
       const { tokens } = await engine.render(made.long.prompt);
       const forced = tokens.slice(0, 3);
       const score = await engine.score({

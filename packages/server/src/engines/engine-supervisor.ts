@@ -1,11 +1,16 @@
 // All engines of this server: one per base model, made when first asked for, sharing one budget of memory,
-// ended together. Also runs the one-shot children that re-encode weights. Which model file belongs to which base is told by callers.
+// ended together; and those on other servers that the settings name. Which file belongs to which base is told
+// by callers.
 import { CorralError, engineOptionsSchema } from '@corral/contracts';
-import type { EngineOptions, ServingForm } from '@corral/contracts';
-import { EngineChild } from './engine-child.ts';
+import type { EngineOptions } from '@corral/contracts';
 import { LocalEngine } from './local-engine.ts';
 import type { LocalEngineOptions } from './local-engine.ts';
 import type { Engine, EngineReport } from './engine.ts';
+import { createQuantiser } from './quantiser.ts';
+import type { QuantiseRequest } from './quantiser.ts';
+import { RemoteEngine } from './remote/remote-engine.ts';
+import { remoteIdOf } from './remote/remote-settings.ts';
+import type { RemoteEngineSettings } from './remote/remote-settings.ts';
 import { ServingMemory } from './serving-memory.ts';
 import type { MemoryReport, ServingMemoryOptions } from './serving-memory.ts';
 
@@ -16,15 +21,6 @@ interface EngineBase {
   readonly modelPath: string;
   /** Over the server's settings, for example a shorter context than the model was trained for. */
   readonly options?: Partial<EngineOptions>;
-}
-
-interface QuantiseRequest {
-  /** A GGUF, or a Hugging Face folder. */
-  readonly source: string;
-  readonly target: string;
-  readonly ftype: ServingForm;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 export interface Engines {
@@ -48,6 +44,8 @@ export type EngineSupervisorOptions = Partial<
 > & {
   readonly engine?: Partial<EngineOptions>;
   readonly memory?: Partial<ServingMemoryOptions>;
+  /** Servers that somebody else runs. */
+  readonly remotes?: readonly RemoteEngineSettings[];
 };
 
 const defaults = {
@@ -74,8 +72,9 @@ const memoryDefaults: ServingMemoryOptions = {
   idleMs: 0,
 };
 
-export function createEngineSupervisor(options: EngineSupervisorOptions = {}): Engines {
-  const { engine: engineSettings, memory: memorySettings, ...rest } = options;
+/** Engines of this machine, and their budget. */
+function createLocalEngines(options: EngineSupervisorOptions) {
+  const { engine: engineSettings, memory: memorySettings, remotes: _, ...rest } = options;
   const memory = new ServingMemory({ ...memoryDefaults, ...memorySettings });
   const { limit_bytes: limitBytes } = memory.report();
   const settings = {
@@ -86,17 +85,42 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     limitBytes,
     workerUrl: rest.workerUrl ?? new URL(import.meta.resolve('@corral/engine/worker')),
   };
-  const engines = new Map<string, { modelPath: string; engine: LocalEngine }>();
-  const oneShots = new Set<EngineChild>();
+  const make = ({ id, modelPath, options: more }: EngineBase): LocalEngine => {
+    const engineOptions = engineOptionsSchema.parse({ ...engineSettings, ...more });
+    return new LocalEngine({ ...settings, base: id, modelPath, engineOptions });
+  };
+  return { settings, memory, make };
+}
 
-  const engine = (base: EngineBase): LocalEngine => {
+/** Those that the settings name; they are asked for their health from the start. */
+function createRemoteEngines({ remotes = [], onLog }: EngineSupervisorOptions) {
+  const engines = new Map(
+    remotes.map((remote) => [remote.id, new RemoteEngine({ onLog, ...remote })]),
+  );
+  for (const engine of engines.values()) void engine.probe();
+  const find = (id: string): RemoteEngine => {
+    const found = engines.get(id);
+    if (found) return found;
+    const reason = `this server's settings name no engine "${id}"`;
+    throw new CorralError('engine_unavailable', { params: { model: id, reason } });
+  };
+  return { engines, find };
+}
+
+export function createEngineSupervisor(options: EngineSupervisorOptions = {}): Engines {
+  const { settings, memory, make } = createLocalEngines(options);
+  const remote = createRemoteEngines(options);
+  const quantiser = createQuantiser(settings);
+  const engines = new Map<string, { modelPath: string; engine: LocalEngine }>();
+
+  const engine = (base: EngineBase): Engine => {
+    const remoteId = remoteIdOf(base.modelPath);
+    if (remoteId !== null) return remote.find(remoteId);
     const known = engines.get(base.id);
     if (known?.modelPath === base.modelPath) return known.engine;
     void known?.engine.close();
-    const engineOptions = engineOptionsSchema.parse({ ...engineSettings, ...base.options });
-    const { id, modelPath } = base;
-    const made = new LocalEngine({ ...settings, base: id, modelPath, engineOptions });
-    engines.set(id, { modelPath, engine: made });
+    const made = make(base);
+    engines.set(base.id, { modelPath: base.modelPath, engine: made });
     return made;
   };
 
@@ -106,45 +130,33 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     await known?.engine.close();
   };
 
-  const quantise = async ({ signal, onProgress, ...request }: QuantiseRequest): Promise<void> => {
-    const { workerUrl, onLog } = settings;
-    // Synchronous native work of minutes for large models: never watched, only the caller's signal.
-    const child = new EngineChild({ workerUrl, onLog });
-    const abort = (): void => child.kill('it was cancelled');
-    oneShots.add(child);
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      await child.request({ type: 'quantize', ...request }, onProgress);
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      await child.close();
-      oneShots.delete(child);
-    }
-  };
-
   const pin = (bases: readonly EngineBase[]): void => {
-    memory.pin(new Set(bases.map(({ id }) => id)));
-    for (const base of bases) {
-      void engine(base)
+    const local = bases.filter(({ modelPath }) => remoteIdOf(modelPath) === null);
+    memory.pin(new Set(local.map(({ id }) => id)));
+    for (const base of local) {
+      engine(base)
         .warm()
         .catch((error: unknown) => settings.onLog?.(`engine ${base.id}: ${String(error)}`));
     }
   };
 
+  const all = (): Engine[] => [
+    ...[...engines.values()].map((known) => known.engine),
+    ...remote.engines.values(),
+  ];
   const close = async (): Promise<void> => {
-    const params = { model: '', reason: 'the server is stopping' };
+    const params = { model: 'any', reason: 'the server is stopping' };
     memory.close(new CorralError('engine_unavailable', { params }));
-    for (const child of oneShots) child.kill('the server is stopping');
-    await Promise.all([...engines.values()].map((known) => known.engine.close()));
+    await Promise.all([quantiser.close(), ...all().map((one) => one.close())]);
   };
 
   return {
     engine,
     unload,
-    quantise,
+    quantise: quantiser.quantise,
     pin,
     memory: () => memory.report(),
-    report: () => Promise.all([...engines.values()].map((known) => known.engine.report())),
+    report: () => Promise.all(all().map((one) => one.report())),
     close,
     [Symbol.asyncDispose]: close,
   };

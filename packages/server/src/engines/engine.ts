@@ -62,8 +62,12 @@ export type EngineReport = ServerStatus['engines'][number];
 
 export interface Engine {
   readonly base: string;
+  /** False: `render` is refused; how long a prompt is, only the server knows that answers it. */
+  readonly countsTokens: boolean;
   /** Starts the engine if need be. */
   info(): Promise<EngineModelInfo>;
+  /** Makes it ready to answer. */
+  warm(): Promise<void>;
   /**
    * Events of one generation, the last with `finish`. Ends early without one when `signal` aborts.
    * Throws overloaded, engine_failed, engine_unavailable, context_length_exceeded.

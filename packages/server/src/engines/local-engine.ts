@@ -41,6 +41,7 @@ const reportTimeoutMs = 1_000;
 
 export class LocalEngine implements Engine {
   readonly base: string;
+  readonly countsTokens = true;
   readonly #options: LocalEngineOptions;
   readonly #process: EngineProcess;
   readonly #guest: MemoryGuest;

@@ -109,7 +109,7 @@ async function* generateOne(
   try {
     const guarded = guardGeneration(generate(work, context.projectId), {
       newGuard: () => deps.policy.guardOutput(),
-      countPrompt: async () => (await engine.render(prompt)).tokens.length,
+      countPrompt: () => countPrompt(engine, prompt),
       json: settings.responseFormat !== null,
       logprobs: settings.topLogprobs !== null || settings.bestOf > settings.n,
       deadlineMs: settings.deadlineMs,
@@ -210,15 +210,28 @@ export async function refuseOversized(
   nCtx: number,
 ): Promise<void> {
   for (const prompt of prompts) {
-    if (charactersOf(prompt) > usualCharactersPerToken * nCtx) await engine.render(prompt);
+    const characters = charactersOf(prompt);
+    if (characters <= usualCharactersPerToken * nCtx) continue;
+    if (engine.countsTokens) await engine.render(prompt);
+    else {
+      const atLeast = Math.ceil(characters / usualCharactersPerToken);
+      const params = { prompt_tokens: atLeast, max_tokens: 1, n_ctx: nCtx };
+      throw new CorralError('context_length_exceeded', { params });
+    }
   }
 }
+
+/** For answers that end before their own figures; 0 where only the answering server could count. */
+const countPrompt = async (engine: Engine, prompt: Prompt): Promise<number> =>
+  engine.countsTokens ? (await engine.render(prompt)).tokens.length : 0;
 
 /** Tokens that the context holds after the prompt. Throws context_length_exceeded when none. */
 async function roomAfter(
   engine: Engine,
   { prompt, nCtx, field }: { prompt: Prompt; nCtx: number; field: string },
 ): Promise<number> {
+  // The server that answers keeps to its own context.
+  if (!engine.countsTokens) return Number.POSITIVE_INFINITY;
   const { tokens } = await engine.render(prompt);
   if (tokens.length < nCtx) return nCtx - tokens.length;
   throw new CorralError('context_length_exceeded', {

@@ -13,6 +13,8 @@ import { createImportService } from './import-service.ts';
 import type { ImportService } from './import-service.ts';
 import { modelsRoutes } from './models-routes.ts';
 import { createModelsService } from './models-service.ts';
+import { registerRemoteModels } from './remote-models.ts';
+import type { RemoteModel } from './remote-models.ts';
 import type { AdapterDeployment, ModelsService } from './models-service.ts';
 import { createWeightStore } from './weight-store.ts';
 
@@ -31,6 +33,8 @@ export interface ModelsDependencies {
   readonly operations: OperationService;
   readonly engines: Pick<Engines, 'quantise' | 'unload'>;
   readonly deployments: AdapterDeployment;
+  /** Models on other servers. */
+  readonly remotes?: readonly RemoteModel[];
   /** CORRAL_HOME/models. */
   readonly folder: string;
   readonly sources?: SourceSettings;
@@ -59,6 +63,7 @@ export function createModelsFeature(
     service,
     imports,
     routes: modelsRoutes(service, imports),
+    start: () => registerRemoteModels(deps, deps.remotes ?? []),
     close: () => client.close(),
   };
 }

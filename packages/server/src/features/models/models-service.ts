@@ -6,6 +6,7 @@ import { auditFrom } from '../../audit/audit-log.ts';
 import type { AuditInput, AuditLog } from '../../audit/audit-log.ts';
 import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
+import { remoteIdOf } from '../../engines/remote/remote-settings.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { catalogue } from './catalogue.ts';
 import type { ModelGuard, ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
@@ -122,7 +123,8 @@ async function removeModel(
   if (row.kind === 'adapter') return; // Its files belong to the job that made them.
   await engines.unload(id);
   for (const path of new Set([row.path, row.serving_path])) {
-    if (path !== null && !(await modelsStore.isFileUsed(db, path))) await weights.remove(path);
+    if (path !== null && remoteIdOf(path) === null && !(await modelsStore.isFileUsed(db, path)))
+      await weights.remove(path);
   }
 }
 
@@ -191,6 +193,10 @@ export function createModelsService(deps: Dependencies): ModelsService {
       const row = await getModel(executor, project, id);
       if (row.kind === 'adapter') {
         const reason = `"${id}" is fine-tuned already; give its base "${row.base ?? ''}".`;
+        throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
+      }
+      if (remoteIdOf(row.path) !== null) {
+        const reason = `"${id}" runs on another server; training needs the weights here.`;
         throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
       }
       const defaults = catalogue.get(id)?.defaults ?? plainDefaults;

@@ -66,6 +66,21 @@ export const modelsStore = {
       .execute();
   },
 
+  /** A model on another server that is now reached otherwise. */
+  async readdress(
+    tx: Tx,
+    id: string,
+    to: Pick<ModelRow, 'sha256' | 'serving_sha256' | 'context_length'>,
+  ): Promise<void> {
+    const { sha256, serving_sha256, context_length } = to;
+    const values = { sha256, serving_sha256, context_length };
+    await tx.updateTable('models').set(values).where('id', '=', id).execute();
+  },
+
+  /** In any project. */
+  findAnywhere: (executor: Executor, id: string): Promise<ModelRow | undefined> =>
+    executor.selectFrom('models').selectAll().where('id', '=', id).executeTakeFirst(),
+
   async remove(tx: Tx, id: string): Promise<void> {
     await tx.deleteFrom('models').where('id', '=', id).execute();
   },
