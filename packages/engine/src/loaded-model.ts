@@ -13,7 +13,7 @@ import { createAdapters, type Adapters } from './adapters.ts';
 import { createAdapterDecoding } from './adapters/adapter-decoding.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
-import { createChatTemplate, type ChatTemplate } from './prompt/chat-template.ts';
+import { createChatTemplates } from './prompt/chat-templates.ts';
 import { renderPrompt, type RenderedPrompt } from './prompt/prompt-tokens.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { createAnswerRules } from './tasks/answer-rules.ts';
@@ -132,20 +132,11 @@ function modelInfo(
   };
 }
 
-function openTemplate({ info, vocabulary }: NativeModel): ChatTemplate {
-  const spelling = (token: number | null): string =>
-    token === null ? '' : vocabulary.spelling(token);
-  return createChatTemplate(info.chatTemplate, {
-    bosToken: spelling(vocabulary.bos),
-    eosToken: spelling(vocabulary.eos),
-  });
-}
-
 function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
   const { vocabulary } = model;
   // llama.cpp rounds up; what was promised is what counts.
   const contextTokens = contextLength(model, load.options);
-  const template = openTemplate(model);
+  const templates = createChatTemplates(model);
   const decoding = createAdapterDecoding({
     library: load.library,
     model,
@@ -163,7 +154,11 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
   const answers = createAnswerRules(vocabulary);
   let tokensGenerated = 0;
   const render = (prompt: Prompt, maxTokens: number): RenderedPrompt =>
-    renderPrompt(prompt, { vocabulary, template, limits: { contextTokens, maxTokens } });
+    renderPrompt(prompt, {
+      vocabulary,
+      template: templates.of(prompt),
+      limits: { contextTokens, maxTokens },
+    });
 
   return {
     info: modelInfo(model, contextTokens, load.library.release),
@@ -175,8 +170,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     generate: (request) => {
       checkBias(request, vocabulary.size);
       const adapter = adapters.get(request.adapter_id);
-      const prefix = request.prompt.kind === 'messages' ? template.answerPrefix : '';
-      const answer = answers.rulesOf(request, prefix);
+      const answer = answers.rulesOf(request, templates.of(request.prompt));
       const prompt = render(request.prompt, request.max_tokens);
       const emit = (event: GenerationEvent): void => {
         tokensGenerated += event.tokens.length;

@@ -26,8 +26,8 @@ export interface ByteState {
 const maxDepth = 256;
 /** Places a state may hold; more come only from schemas made to be ambiguous. */
 const maxPlaces = 4096;
-/** States kept for later; 2 KiB each. */
-const maxStates = 4096;
+/** States kept for later; about a kilobyte each. */
+const maxStates = 8192;
 
 /** Open calls, innermost first; equal ones are the same object. */
 interface OpenCall {
@@ -42,21 +42,25 @@ interface Place {
   readonly calls: OpenCall | null;
 }
 
+/** What states share: where they lead, and which bytes no node of the network tells apart. */
+interface Transitions {
+  readonly follow: (state: GrammarState, byte: number) => GrammarState | null;
+  /** [256] class of each byte. */
+  readonly classes: Uint8Array;
+}
+
 class GrammarState implements ByteState {
   readonly free = false;
   readonly accepting: boolean;
   readonly places: readonly Place[];
-  readonly #follow: (state: GrammarState, byte: number) => GrammarState | null;
+  readonly #transitions: Transitions;
+  /** By class of byte. */
   readonly #next: (GrammarState | null | undefined)[] = [];
 
-  constructor(
-    places: readonly Place[],
-    accepting: boolean,
-    follow: (state: GrammarState, byte: number) => GrammarState | null,
-  ) {
+  constructor(places: readonly Place[], accepting: boolean, transitions: Transitions) {
     this.places = places;
     this.accepting = accepting;
-    this.#follow = follow;
+    this.#transitions = transitions;
   }
 
   get final(): boolean {
@@ -64,22 +68,39 @@ class GrammarState implements ByteState {
   }
 
   advance(byte: number): GrammarState | null {
-    const known = this.#next[byte];
+    const kind = this.#transitions.classes[byte] as number;
+    const known = this.#next[kind];
     if (known !== undefined) return known;
-    const next = this.#follow(this, byte);
-    this.#next[byte] = next;
+    const next = this.#transitions.follow(this, byte);
+    this.#next[kind] = next;
     return next;
   }
 }
 
+/** Bytes that every byte node takes or leaves together have the same class. */
+function byteClasses(nodes: readonly NetworkNode[]): Uint8Array {
+  const begins = new Uint8Array(257);
+  for (const node of nodes) {
+    if (node.kind !== 'byte') continue;
+    begins[node.first] = 1;
+    begins[node.last + 1] = 1;
+  }
+  const classes = new Uint8Array(256);
+  for (let byte = 1; byte < 256; byte++)
+    classes[byte] = (classes[byte - 1] as number) + (begins[byte] as number);
+  return classes;
+}
+
 class GrammarAutomaton {
   readonly #network: GrammarNetwork;
+  readonly #transitions: Transitions;
   readonly #states = new Map<string, GrammarState>();
   readonly #calls = new Map<string, OpenCall>();
   #callIds = 0;
 
   constructor(network: GrammarNetwork) {
     this.#network = network;
+    this.#transitions = { follow: this.#follow, classes: byteClasses(network.nodes) };
   }
 
   start(): GrammarState {
@@ -106,17 +127,22 @@ class GrammarAutomaton {
     return places.length === 0 ? null : this.#stateOf(places);
   };
 
+  /** One number for a place. */
+  #keyOf({ node, calls }: Place): number {
+    return node + ((calls?.id ?? -1) + 1) * this.#network.nodes.length;
+  }
+
   /** The state of these places and of all that can be reached from them without a byte. */
   #stateOf(from: Place[]): GrammarState {
     const { nodes, starts, needs } = this.#network;
     const waiting = from;
-    const seen = new Set<string>();
+    const seen = new Set<number>();
     const places: Place[] = [];
     let accepting = false;
     for (let place = waiting.pop(); place; place = waiting.pop()) {
       const { node, calls } = place;
       if ((calls?.depth ?? 0) + (needs[node] as number) > maxDepth) continue;
-      const key = `${node} ${calls?.id ?? ''}`;
+      const key = this.#keyOf(place);
       if (seen.has(key)) continue;
       seen.add(key);
       const at = nodes[node] as NetworkNode;
@@ -134,8 +160,8 @@ class GrammarAutomaton {
   }
 
   #intern(places: Place[], accepting: boolean): GrammarState {
-    const keys = places.map(({ node, calls }) => `${node} ${calls?.id ?? ''}`);
-    const key = `${accepting ? '!' : ''}${keys.toSorted().join()}`;
+    const keys = Float64Array.from(places, (place) => this.#keyOf(place)).sort();
+    const key = `${accepting ? '!' : ''}${keys.join()}`;
     const known = this.#states.get(key);
     if (known) return known;
     // Who still holds a state can go on from it; only what nobody holds is forgotten.
@@ -143,7 +169,7 @@ class GrammarAutomaton {
       this.#states.clear();
       this.#calls.clear();
     }
-    const state = new GrammarState(places, accepting, this.#follow);
+    const state = new GrammarState(places, accepting, this.#transitions);
     this.#states.set(key, state);
     return state;
   }
@@ -151,7 +177,7 @@ class GrammarAutomaton {
 
 /** What may be written, from its first byte on. */
 export interface Grammar {
-  start(): ByteState;
+  readonly start: () => ByteState;
 }
 
 /** Throws GrammarError when the expression has no end, begins with itself or is too large. */

@@ -1,12 +1,15 @@
-// Free text until a marker appears, from there on a grammar: how a model may decide for itself to call a
-// tool. A marker may stand anywhere, or only at the start of the text (behind white space).
+// Free text until a marker appears; the marker is the beginning of a text that a grammar describes, and that
+// grammar holds from there on: how a model may decide for itself to call a tool. A marker may stand
+// anywhere, or only at the start of the text (behind white space).
 import type { ByteState, Grammar } from './grammar.ts';
+import { advanceBytes } from './vocabulary-index.ts';
 
 export interface Trigger {
-  /** Each marker with what follows it. None is empty, none is a part of another. */
-  readonly markers: readonly { readonly text: string; readonly grammar: Grammar }[];
+  /** None is empty, none is a part of another; each is a beginning that the grammar allows. */
+  readonly markers: readonly string[];
   /** True: a marker counts only where the text begins. */
   readonly atStart: boolean;
+  readonly grammar: Grammar;
 }
 
 const isBlank = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 13);
@@ -14,8 +17,8 @@ const isBlank = (byte: number): boolean => byte === 32 || (byte >= 9 && byte <= 
 /** A place in the trie of the markers. */
 interface Node {
   readonly children: Map<number, Node>;
-  /** What follows the marker that ends here. */
-  grammar: Grammar | null;
+  /** The marker that ends here. */
+  marker: Uint8Array | null;
   /** The longest end of the bytes so far that a marker begins with (Aho and Corasick 1975). */
   fallback: Node | null;
   state: ByteState | null;
@@ -23,21 +26,22 @@ interface Node {
 
 const createNode = (): Node => ({
   children: new Map(),
-  grammar: null,
+  marker: null,
   fallback: null,
   state: null,
 });
 
 function buildTrie(markers: Trigger['markers']): Node {
   const root = createNode();
-  for (const { text, grammar } of markers) {
+  for (const text of markers) {
+    const marker = new TextEncoder().encode(text);
     let node = root;
-    for (const byte of new TextEncoder().encode(text)) {
+    for (const byte of marker) {
       const child = node.children.get(byte) ?? createNode();
       node.children.set(byte, child);
       node = child;
     }
-    node.grammar = grammar;
+    node.marker = marker;
   }
   // Breadth first: the fallback of a shorter beginning is known before that of a longer one.
   const waiting = [root];
@@ -52,16 +56,22 @@ function buildTrie(markers: Trigger['markers']): Node {
 }
 
 /** The automaton of free text with markers. Its states are made once and shared. */
-export function createTrigger({ markers, atStart }: Trigger): ByteState {
+export function createTrigger({ markers, atStart, grammar }: Trigger): ByteState {
   const root = buildTrie(markers);
 
   /** Nothing can trigger any more. */
   const open: ByteState = { accepting: true, free: true, final: false, advance: () => open };
 
+  function inGrammar(marker: Uint8Array): ByteState {
+    const state = advanceBytes(grammar.start(), marker);
+    if (!state) throw new Error('a marker that its grammar does not begin with');
+    return state;
+  }
+
   function next(node: Node, byte: number): ByteState {
     for (let at: Node | null = node; at; at = atStart ? null : at.fallback) {
       const child = at.children.get(byte);
-      if (child) return child.grammar?.start() ?? stateOf(child);
+      if (child) return child.marker ? inGrammar(child.marker) : stateOf(child);
     }
     if (!atStart) return stateOf(root);
     return node === root && isBlank(byte) ? stateOf(root) : open;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createAnswerGrammars } from './answer-grammars.ts';
-import { literal, sequence } from './expression.ts';
+import { literal } from './expression.ts';
 import { compileGrammar, type ByteState } from './grammar.ts';
 import { schemas, seededRandom } from './schema-grammar.fake.ts';
 import { schemaExpression } from './schema-grammar.ts';
@@ -128,9 +128,16 @@ const follow = (start: ByteState, text: string): ByteState | null =>
   advanceBytes(start, encoder.encode(text));
 
 describe('createTrigger', () => {
-  const grammar = compileGrammar(sequence(literal('42>')));
-  const anywhere = createTrigger({ markers: [{ text: '<call>', grammar }], atStart: false });
-  const atStart = createTrigger({ markers: [{ text: '{"name"', grammar }], atStart: true });
+  const anywhere = createTrigger({
+    markers: ['<call>'],
+    atStart: false,
+    grammar: compileGrammar(literal('<call>42>')),
+  });
+  const atStart = createTrigger({
+    markers: ['{"name"'],
+    atStart: true,
+    grammar: compileGrammar(literal('{"name":1}')),
+  });
 
   it.each(['', 'free <text', 'a<call', '<<call>42>', '<ca<call>4', '</call>x<call>42>'])(
     'lets %j through',

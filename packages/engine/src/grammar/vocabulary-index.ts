@@ -36,14 +36,18 @@ interface SortedTokens {
 }
 
 function sortTokens(size: number, bytes: (token: number) => Uint8Array): SortedTokens {
-  const entries = Array.from({ length: size }, (_, token) => ({ token, text: bytes(token) }))
-    .filter(({ text }) => text.length > 0)
-    .toSorted((a, b) => Buffer.compare(a.text, b.text));
+  // As strings of bytes: comparing those is several times as fast as comparing arrays.
+  const entries = Array.from({ length: size }, (_, token) => ({
+    token,
+    text: Buffer.from(bytes(token)).toString('latin1'),
+  }))
+    .filter(({ text }) => text !== '')
+    .toSorted((a, b) => (a.text < b.text ? -1 : 1));
   const shared = new Uint16Array(entries.length);
   for (let i = 1; i < entries.length; i++) {
-    const [a, b] = [entries[i - 1]?.text ?? [], entries[i]?.text ?? []];
+    const [a, b] = [entries[i - 1]?.text ?? '', entries[i]?.text ?? ''];
     let length = 0;
-    while (length < a.length && length < b.length && a[length] === b[length]) length++;
+    while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
     shared[i] = length;
   }
   return {

@@ -1,16 +1,25 @@
-// Renders a conversation through the model's Jinja template, keeping apart what the template wrote and
-// what people wrote: the template sees a placeholder for every content, and its output is cut there.
-// Rule shared with the trainer (the parity check compares ids): split the rendered template at message
-// contents, tokenise each piece by itself (prompt-tokens.ts), concatenate; trim a content where the
-// template trims; "developer" is rendered as "system"; templates know no clock. Knows no tokens.
-import { Template } from '@huggingface/jinja';
-import { CorralError, type PromptMessage } from '@corral/contracts';
-
-export interface PromptPiece {
-  readonly text: string;
-  /** `template`: may write control tokens. `content`: written by people, tools or models; may not. */
-  readonly origin: 'template' | 'content';
-}
+// Renders a conversation through the model's Jinja template, keeping apart what the template wrote and what
+// people wrote (placeholders.ts). Rule shared with the trainer (the parity check compares ids): split the
+// rendered template at message contents, tokenise each piece by itself (prompt-tokens.ts), concatenate;
+// trim a content where the template trims; "developer" is rendered as "system"; templates know no clock.
+// Knows no tokens.
+import { CorralError, type PromptMessage, type ToolDefinition } from '@corral/contracts';
+import { withoutToolRoles } from '../tools/generic-tools.ts';
+import type { ToolFormatName } from '../tools/tool-format.ts';
+import { createPlaceholders, type Placeholders, type PromptPiece } from './placeholders.ts';
+import {
+  compileTemplate,
+  ownTemplateLimits,
+  TemplateError,
+  type TemplateLimits,
+} from './template-runner.ts';
+import {
+  oneCallATurn,
+  probeTools,
+  templateMessage,
+  toolValues,
+  type ToolSupport,
+} from './tool-template.ts';
 
 /** What a file without a template gets (the format of SmolLM2, Qwen and others). */
 const chatmlTemplate =
@@ -18,126 +27,164 @@ const chatmlTemplate =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 export interface ChatTemplate {
-  /** The prompt up to where the assistant speaks. Throws CorralError `invalid_request` when the template refuses. */
-  render(messages: readonly PromptMessage[]): PromptPiece[];
+  /**
+   * The prompt up to where the assistant speaks. Throws CorralError `invalid_request` when the template
+   * refuses, takes too long or leaves something out.
+   */
+  render(messages: readonly PromptMessage[], tools?: readonly ToolDefinition[]): PromptPiece[];
   /**
    * White space that the template puts between the prompt and an answer: a model trained on it writes it
    * first, and nobody wants to read it. Empty for most templates; " " for Llama 2's.
    */
   readonly answerPrefix: string;
+  /** How calls of tools are written under this template. Found out when it is first asked for. */
+  readonly toolFormat: ToolFormatName;
 }
 
 export interface ChatTemplateOptions {
   /** How the vocabulary spells these tokens; templates write them. */
   readonly bosToken: string;
   readonly eosToken: string;
+  readonly limits?: TemplateLimits;
 }
-
-// Private-use characters around a number, between spaces that trimming would take: a template that trims
-// its contents is recognised by their absence, and the true content is then trimmed in the same places.
-const open = '\ue000';
-const close = '\ue001';
-const margin = '\u2003';
-const placeholder = (index: number): string => `${margin}${open}${index}${close}${margin}`;
-const found = new RegExp(`(${margin}?)${open}(\\d+)${close}(${margin}?)`, 'g');
-
-/**
- * The library defines a clock; prompts that depend on the day could not be compared. The empty expression
- * keeps a newline at the start of the template from being taken as the end of the block.
- */
-const noClock = "{% set strftime_now = undefined %}{{ '' }}";
 
 const refused = (reason: string, cause?: unknown): CorralError =>
   new CorralError('invalid_request', { params: { reason }, param: 'messages', cause });
 
-function cutAtPlaceholders(rendered: string, contents: readonly string[]): PromptPiece[] {
-  const pieces: PromptPiece[] = [];
-  const add = (text: string, origin: PromptPiece['origin']): void => {
-    if (text !== '') pieces.push({ text, origin });
-  };
-  let end = 0;
-  for (const match of rendered.matchAll(found)) {
-    add(rendered.slice(end, match.index), 'template');
-    let content = contents[Number(match[2])] ?? '';
-    if (match[1] === '') content = content.trimStart();
-    if (match[3] === '') content = content.trimEnd();
-    add(content, 'content');
-    end = match.index + match[0].length;
-  }
-  add(rendered.slice(end), 'template');
-  return pieces;
-}
+type Run = (input: {
+  readonly messages: readonly object[];
+  readonly tools?: readonly unknown[];
+  readonly add_generation_prompt?: boolean;
+}) => string;
 
-/** A placeholder the template cut or changed means text that would be lost or misread. */
-function checkNothingLost(rendered: string, messages: readonly PromptMessage[]): void {
-  const used = new Set(Array.from(rendered.matchAll(found), (match) => Number(match[2])));
-  messages.forEach((message, i) => {
-    if (!used.has(2 * i) && message.content !== '')
-      throw refused(`the chat template of this model leaves out message ${i} (${message.role})`);
-  });
-}
-
-function findAnswerPrefix(
-  run: (messages: readonly PromptMessage[], addGenerationPrompt: boolean) => string,
-): string {
-  const question: PromptMessage = { role: 'user', content: '?' };
+function findAnswerPrefix(run: Run): string {
+  const placeholders = createPlaceholders();
+  const question = { role: 'user', content: placeholders.text('?') };
+  const answer = placeholders.text('!');
   try {
-    const prompt = run([question], true);
-    const whole = run([question, { role: 'assistant', content: '!' }], false);
-    const [before = ''] = whole.split(`${open}2${close}`);
+    const prompt = run({ messages: [question] });
+    const whole = run({
+      messages: [question, { role: 'assistant', content: answer }],
+      add_generation_prompt: false,
+    });
+    // Behind the margin of the placeholder, which is not the template's.
+    const [before = ''] = whole.split(answer.slice(1, -1));
     const between = before.startsWith(prompt) ? before.slice(prompt.length) : '';
-    // The placeholder's own margin is not the template's; nor is anything but white space meant.
-    const prefix = between.endsWith(margin) ? between.slice(0, -1) : between;
+    const prefix = between.endsWith(answer[0] ?? '') ? between.slice(0, -1) : between;
     return prefix.trim() === '' ? prefix : '';
   } catch {
     return ''; // A template that refuses the probe says nothing about answers.
   }
 }
 
+/** A placeholder the template cut or changed means text that would be lost or misread. */
+function checkNothingLost(
+  rendered: string,
+  contents: readonly { readonly placeholder: string; readonly of: string }[],
+  placeholders: Placeholders,
+): void {
+  for (const { placeholder, of } of contents)
+    if (!placeholders.isIn(rendered, placeholder))
+      throw refused(`the chat template of this model leaves out ${of}`);
+}
+
+/** Renders messages as they are, with tools where the template knows them. */
+function renderPieces(
+  run: Run,
+  messages: readonly PromptMessage[],
+  tools: readonly ToolDefinition[],
+  support: ToolSupport | null,
+): PromptPiece[] {
+  const placeholders = createPlaceholders();
+  const contents: { placeholder: string; of: string }[] = [];
+  const made = messages.map((message, i) => {
+    const whole = templateMessage(message, placeholders, support?.arguments ?? null);
+    const content = (whole as { content: string }).content;
+    contents.push({ placeholder: content, of: `message ${i} (${message.role})` });
+    return whole;
+  });
+  const described =
+    support && tools.length > 0 ? { tools: toolValues(tools, support.tools, placeholders) } : {};
+  let rendered: string;
+  try {
+    rendered = run({ messages: made, ...described });
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    throw refused(`the chat template of this model refuses the messages: ${error.message}`, error);
+  }
+  checkNothingLost(rendered, contents, placeholders);
+  return placeholders.cut(rendered);
+}
+
+function renderNatively(
+  run: Run,
+  messages: readonly PromptMessage[],
+  tools: readonly ToolDefinition[],
+  support: ToolSupport,
+): PromptPiece[] {
+  try {
+    return renderPieces(run, messages, tools, support);
+  } catch (error) {
+    const several = messages.some(({ tool_calls = [] }) => tool_calls.length > 1);
+    if (!several) throw error;
+    return renderPieces(run, oneCallATurn(messages), tools, support);
+  }
+}
+
+/** For a template without tools: described in the system message, or in the first where that is refused. */
+function renderGenerically(
+  run: Run,
+  messages: readonly PromptMessage[],
+  tools: readonly ToolDefinition[],
+): PromptPiece[] {
+  const render = (system: boolean): PromptPiece[] =>
+    renderPieces(run, withoutToolRoles(messages, tools, { system }), [], null);
+  try {
+    return render(true);
+  } catch {
+    return render(false);
+  }
+}
+
+const concernsTools = ({ role, tool_calls = [] }: PromptMessage): boolean =>
+  role === 'tool' || tool_calls.length > 0;
+
 /** `source`: Jinja, null for ChatML. Throws CorralError `model_unsupported` when it does not parse. */
 export function createChatTemplate(
   source: string | null,
-  { bosToken, eosToken }: ChatTemplateOptions,
+  { bosToken, eosToken, limits = ownTemplateLimits }: ChatTemplateOptions,
 ): ChatTemplate {
-  const text = source ?? chatmlTemplate;
-  let template: Template;
+  let template: ReturnType<typeof compileTemplate>;
   try {
-    template = new Template(noClock + text);
+    template = compileTemplate(source ?? chatmlTemplate, limits);
   } catch (error) {
     throw new CorralError('model_unsupported', {
       params: { path: 'chat template', reason: String(error) },
       cause: error,
     });
   }
-  /** Even places hold contents, odd ones names: both come from people. */
-  const run = (messages: readonly PromptMessage[], addGenerationPrompt: boolean): string =>
-    template.render({
-      messages: messages.map(({ role, content, name }, i) => ({
-        role: role === 'developer' ? 'system' : role,
-        // An empty content stays empty: templates ask whether there is one.
-        content: content === '' ? '' : placeholder(2 * i),
-        ...(name === undefined ? {} : { name: placeholder(2 * i + 1) }),
-      })),
-      add_generation_prompt: addGenerationPrompt,
+  const run: Run = (input) =>
+    template({
+      add_generation_prompt: true,
       bos_token: bosToken,
       eos_token: eosToken,
+      ...input,
     });
+  let support: ToolSupport | null | undefined;
+  const toolSupport = (): ToolSupport | null => (support ??= probeTools(run, createPlaceholders));
 
   return {
     answerPrefix: findAnswerPrefix(run),
-    render: (messages) => {
-      let rendered: string;
-      try {
-        rendered = run(messages, true);
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw refused(`the chat template of this model refuses the messages: ${reason}`, error);
-      }
-      checkNothingLost(rendered, messages);
-      return cutAtPlaceholders(
-        rendered,
-        messages.flatMap(({ content, name }) => [content, name ?? '']),
-      );
+    get toolFormat() {
+      return toolSupport()?.format ?? 'tags';
+    },
+    render: (messages, tools = []) => {
+      if (tools.length === 0 && !messages.some(concernsTools))
+        return renderPieces(run, messages, [], null);
+      const native = toolSupport();
+      return native
+        ? renderNatively(run, messages, tools, native)
+        : renderGenerically(run, messages, tools);
     },
   };
 }

@@ -2,75 +2,19 @@
 // itself, the template's with special tokens on, contents with special tokens off; SentencePiece's space
 // comes before the first piece and behind control tokens inside a piece, before no other piece; BOS as the
 // vocabulary says, never doubled.
-import { CorralError, type Prompt, type RenderResult } from '@corral/contracts';
-import type { ChatTemplate, PromptPiece } from './chat-template.ts';
+import {
+  CorralError,
+  type Prompt,
+  type RenderResult,
+  type ToolDefinition,
+} from '@corral/contracts';
+import type { ChatTemplate } from './chat-template.ts';
+import { contentTokens } from './content-tokens.ts';
+import type { PromptPiece } from './placeholders.ts';
 import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
 
 /** A prompt longer than this is tokenised in parts first, to see whether it can fit at all. */
 const probeCharacters = 16_384;
-
-/** The first place in `text` where any control token is spelled out, −1 when there is none. */
-function findControl(vocabulary: NativeVocabulary, text: string): number {
-  const places = vocabulary
-    .controlTokens()
-    .map((token) => vocabulary.spelling(token))
-    .filter((spelling) => spelling !== '')
-    .map((spelling) => text.indexOf(spelling))
-    .filter((place) => place >= 0);
-  return places.length === 0 ? -1 : Math.min(...places);
-}
-
-const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
-
-/** `text` cut behind the first letter of every place where a control token is spelled out. */
-function cutAtControls(vocabulary: NativeVocabulary, text: string): string[] {
-  const spellings = vocabulary
-    .controlTokens()
-    .map((token) => vocabulary.spelling(token))
-    .filter((spelling) => spelling !== '');
-  const pattern = new RegExp(spellings.map(escaped).join('|'), 'g');
-  const parts: string[] = [];
-  let start = 0;
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    pattern.lastIndex = match.index + 1;
-    parts.push(text.slice(start, match.index + 1));
-    start = match.index + 1;
-  }
-  return [...parts, text.slice(start)];
-}
-
-/**
- * Cuts that are tried one after the other. Each reads the rest of the text anew: a thousand would block the
- * engine for seconds, so the rest of such a text is cut everywhere at once.
- */
-const maxCuts = 8;
-
-/**
- * Content never becomes a control token. Special tokens are off, but a SentencePiece vocabulary can still
- * merge its way to one ("</" + "s>"): such text is cut behind the first letter and tokenised in two.
- */
-function contentTokens(
-  vocabulary: NativeVocabulary,
-  text: string,
-  spacePrefix: boolean,
-  cuts = 0,
-): number[] {
-  const tokens = vocabulary.tokenize(text, { special: false, spacePrefix });
-  const isControl = (token: number): boolean =>
-    vocabulary.isControl(token) || vocabulary.endOfGeneration.has(token);
-  if (!tokens.some(isControl)) return tokens;
-  const place = findControl(vocabulary, text);
-  if (place >= 0 && cuts >= maxCuts)
-    return cutAtControls(vocabulary, text).flatMap((part, i) =>
-      contentTokens(vocabulary, part, spacePrefix && i === 0),
-    );
-  const cut = place < 0 ? Math.max(1, text.length >> 1) : place + 1;
-  if (cut >= text.length) return tokens.filter((token) => !isControl(token));
-  return [
-    ...contentTokens(vocabulary, text.slice(0, cut), spacePrefix),
-    ...contentTokens(vocabulary, text.slice(cut), false, cuts + 1),
-  ];
-}
 
 /**
  * Text of the template. Behind a control token a SentencePiece vocabulary puts its space, as llama.cpp
@@ -155,6 +99,13 @@ function checkIds(vocabulary: NativeVocabulary, tokens: readonly number[]): void
 const textOf = (vocabulary: NativeVocabulary, tokens: readonly number[]): string =>
   Buffer.concat(tokens.map((token) => vocabulary.piece(token))).toString('utf8');
 
+/** With `tool_choice` none the model is not told of tools. */
+const offeredTools = ({
+  tools = [],
+  tool_choice,
+}: Extract<Prompt, { kind: 'messages' }>): readonly ToolDefinition[] =>
+  tool_choice === 'none' ? [] : tools;
+
 export interface RenderedPrompt extends RenderResult {
   /** Token at which the last content begins: prompts of one conversation are equal before it. */
   readonly boundary: number;
@@ -185,7 +136,7 @@ export function renderPrompt(
   } else {
     const pieces: PromptPiece[] =
       prompt.kind === 'messages'
-        ? template.render(prompt.messages)
+        ? template.render(prompt.messages, offeredTools(prompt))
         : [{ text: prompt.text, origin: 'content' }];
     checkLength(vocabulary, pieces, limits);
     text = pieces.map((piece) => piece.text).join('');

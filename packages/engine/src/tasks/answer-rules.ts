@@ -1,25 +1,70 @@
 // What the answer to a request must be: its grammar and how its text is read. Holds what is made once a
 // model: the index of its vocabulary and the grammars used lately.
-import { createAnswerGrammars } from '../grammar/answer-grammars.ts';
+import { createAnswerGrammars, responseExpression } from '../grammar/answer-grammars.ts';
 import { createTokenConstraint } from '../grammar/token-constraint.ts';
 import { createVocabularyIndex } from '../grammar/vocabulary-index.ts';
 import type { NativeVocabulary } from '../llama-cpp/native-types.ts';
+import type { ChatTemplate } from '../prompt/chat-template.ts';
+import { createToolAnswer, type ToolAnswer } from '../tools/tool-answer.ts';
+import { createToolCallParser } from '../tools/tool-call-parser.ts';
+import { callTags, toolFormats } from '../tools/tool-format.ts';
 import type { AnswerRules, GenerateRequest } from './generation-task.ts';
 
 export interface AnswerRulesMaker {
-  /** `prefix`: white space that the template puts before an answer. Throws CorralError. */
-  rulesOf(request: GenerateRequest, prefix: string): AnswerRules;
+  /** `template`: the one the prompt goes through. Throws CorralError. */
+  rulesOf(request: GenerateRequest, template: ChatTemplate): AnswerRules;
+}
+
+const newCallId = (): string => `call_${crypto.randomUUID().replaceAll('-', '').slice(0, 24)}`;
+
+/** Tags of calls count as text even where the vocabulary has control tokens for them. */
+function answerBytes(vocabulary: NativeVocabulary): (token: number) => Uint8Array {
+  const tags = new Map<number, Uint8Array>();
+  for (const tag of Object.values(callTags)) {
+    const [token, ...more] = vocabulary.tokenize(tag, { special: true, spacePrefix: false });
+    if (token !== undefined && more.length === 0) tags.set(token, new TextEncoder().encode(tag));
+  }
+  return (token) => tags.get(token) ?? vocabulary.piece(token);
 }
 
 export function createAnswerRules(vocabulary: NativeVocabulary): AnswerRulesMaker {
-  const bytes = (token: number): Uint8Array => vocabulary.piece(token);
+  const bytes = answerBytes(vocabulary);
   const index = createVocabularyIndex(vocabulary.size, bytes);
   const grammars = createAnswerGrammars();
+
+  function toolAnswer(
+    { prompt, response_format }: GenerateRequest,
+    template: ChatTemplate,
+  ): ToolAnswer | null {
+    if (prompt.kind !== 'messages') return null;
+    const { tools = [], tool_choice, parallel_tool_calls } = prompt;
+    if (tools.length === 0 || tool_choice === 'none') return null;
+    const { answerPrefix: prefix, toolFormat } = template;
+    const parts = [tools, tool_choice, parallel_tool_calls, toolFormat, prefix, response_format];
+    return grammars.remembered(JSON.stringify(['tools', ...parts]), () =>
+      createToolAnswer(prompt, {
+        format: toolFormats[toolFormat],
+        prefix,
+        response: response_format && responseExpression(response_format),
+      }),
+    );
+  }
+
   return {
-    rulesOf: ({ response_format }, prefix) => {
-      const start = response_format && grammars.response(response_format, prefix).start();
-      const constraint = start && createTokenConstraint(start, index, vocabulary.endOfGeneration);
-      return { prefix, constraint, parser: null, bytes };
+    rulesOf: (request, template) => {
+      const { prompt, response_format } = request;
+      const prefix = prompt.kind === 'messages' ? template.answerPrefix : '';
+      const tools = toolAnswer(request, template);
+      const start =
+        tools?.start() ?? (response_format && grammars.response(response_format, prefix).start());
+      return {
+        prefix,
+        bytes: tools ? bytes : (token) => vocabulary.piece(token),
+        constraint: start && createTokenConstraint(start, index, vocabulary.endOfGeneration),
+        parser:
+          tools &&
+          createToolCallParser(tools.syntax, { callsOnly: tools.callsOnly, newId: newCallId }),
+      };
     },
   };
 }
