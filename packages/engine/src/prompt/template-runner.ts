@@ -45,6 +45,13 @@ const sandbox: { job: () => void } = Object.assign(Object.create(null) as object
 const context = createContext(sandbox);
 const script = new Script('job()');
 
+/** The error belongs to the other context: it is no instance of our Error. */
+const isTimeout = (error: unknown): boolean =>
+  typeof error === 'object' &&
+  error !== null &&
+  'code' in error &&
+  error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+
 function withinTime<T>(timeMs: number, work: () => T): T {
   let result: { value: T } | undefined;
   sandbox.job = () => {
@@ -53,8 +60,7 @@ function withinTime<T>(timeMs: number, work: () => T): T {
   try {
     script.runInContext(context, { timeout: timeMs });
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
-      throw new TemplateError(`it took more than ${timeMs} ms`);
+    if (isTimeout(error)) throw new TemplateError(`it took more than ${timeMs} ms`);
     throw error;
   } finally {
     sandbox.job = () => {};
