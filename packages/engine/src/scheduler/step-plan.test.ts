@@ -68,7 +68,8 @@ function drain(plan: Planner, slots: PlannedSlot[], most = 500): [number, number
   while (slots.some((slot) => slot.promptLength > slot.fed) && steps.length < most) {
     const feeds = plan.next(slots);
     steps.push(feeds.map(({ slot, count }) => [slot.sequence, count]));
-    for (const { slot, count } of feeds) if (slot.fed < (slot as PlannedSlot).promptLength) slot.fed += count;
+    for (const { slot, count } of feeds)
+      if (slot.fed < (slot as PlannedSlot).promptLength) slot.fed += count;
   }
   return steps;
 }
