@@ -48,6 +48,7 @@ const sourceSettings = (sources: Config['sources']): SourceSettings => ({
   huggingFaceToken: sources.hugging_face_token,
   modelScopeEndpoint: sources.modelscope_endpoint,
   pypiEndpoint: sources.pypi_endpoint,
+  trustedHosts: sources.trusted_hosts,
 });
 
 export function composeServing(platform: Platform, options: ServingOptions = {}): Serving {

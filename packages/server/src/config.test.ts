@@ -59,6 +59,7 @@ describe('configuration', () => {
       hugging_face_endpoint: 'https://mirror.example/hub',
       hugging_face_token: '1234',
       modelscope_endpoint: 'http://127.0.0.1:1',
+      trusted_hosts: [],
     });
     const wrong = { ...environment, HF_ENDPOINT: 'mirror.example' };
     expect(() => loadConfig({ environment: wrong })).toThrow(/sources\.hugging_face_endpoint/);

@@ -187,6 +187,12 @@ const configSchema = z.strictObject({
       pypi_endpoint: byVariable('CORRAL_PYPI_ENDPOINT', endpoint).describe(
         'A mirror of PyPI, https://pypi.org.',
       ),
+      trusted_hosts: z
+        .union([z.array(z.url({ protocol: /^https?$/ })), z.string().transform(splitNames)])
+        .default([])
+        .describe(
+          'Further addresses (https://host:port) that downloads may be sent on to although they are not public.',
+        ),
     })
     .prefault({}),
   shutdown_seconds: z

@@ -21,7 +21,8 @@ let client: HttpClient;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'corral-download-'));
   target = join(folder, 'weights.gguf');
-  client = createHttpClient();
+  // Loopback, as an operator may name it.
+  client = createHttpClient({ isTrusted: () => true });
 });
 afterEach(async () => {
   await client.close();
@@ -196,6 +197,23 @@ describe('a source that lies', () => {
     await downloadFile(options(source.url, { token: 'secret' }));
     expect(source.requests[0]?.headers.authorization).toBe('Bearer secret');
     expect(other.requests[0]?.headers.authorization).toBeUndefined();
+  });
+
+  test('a redirect to an address that is not public ends there, unless its host was named', async () => {
+    await using inside = await startLoopbackSource(whole);
+    const { port } = new URL(inside.url);
+    for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
+      await using source = await startLoopbackSource((_, response) => {
+        response.writeHead(302, { location: `http://${host}:${port}/secret` }).end();
+      });
+      const named = new Set([new URL(source.url).host]);
+      const guarded = createHttpClient({ isTrusted: (url) => named.has(url.host) });
+      const call = downloadFile(options(source.url, { client: guarded }));
+      await expect(call, host).rejects.toThrow(/not public/);
+      await guarded.close();
+    }
+    expect(inside.requests).toEqual([]);
+    expect(existsSync(target)).toBe(false);
   });
 
   test('a redirect loop ends', async () => {

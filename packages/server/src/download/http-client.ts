@@ -1,9 +1,11 @@
-// GET over undici for downloads: short connect time-out, a few redirects followed by hand, and a
-// bearer token that never leaves the host it was meant for. Knows nothing of files or models.
+// GET over undici for downloads: short connect time-out, a few redirects followed by hand, a bearer token
+// that never leaves the host it was meant for, and no way to addresses that are not public but to hosts that
+// the operator named. Knows nothing of files or models.
 import type { Readable } from 'node:stream';
 import { CorralError } from '@corral/contracts';
 import { EnvHttpProxyAgent, request } from 'undici';
 import type { Dispatcher } from 'undici';
+import { assertPublicHost, publicLookup } from '../net/address-guard.ts';
 
 /** Unreachable sources must be passed over quickly: a person is waiting. */
 const connectTimeoutMs = 4_000;
@@ -75,12 +77,19 @@ const reasons: Record<string, string> = {
   ENOTFOUND: 'host name unknown',
   EAI_AGAIN: 'host name cannot be resolved',
   ECONNREFUSED: 'connection refused',
+  ERR_PRIVATE_ADDRESS:
+    'its address is not public; serving it from there needs sources.trusted_hosts',
   UND_ERR_CONNECT_TIMEOUT: `no connection within ${connectTimeoutMs / 1000} s`,
   UND_ERR_BODY_TIMEOUT: `no data for ${idleTimeoutMs / 1000} s`,
   UND_ERR_HEADERS_TIMEOUT: `no answer within ${idleTimeoutMs / 1000} s`,
 };
 /** Not worth asking again: the host does not exist or nothing listens. */
-const permanent = new Set(['ENOTFOUND', 'ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT']);
+const permanent = new Set([
+  'ENOTFOUND',
+  'ECONNREFUSED',
+  'ERR_PRIVATE_ADDRESS',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 /** Turns what a socket throws into a DownloadError; an abort passes through unchanged. */
 export function asDownloadError(error: unknown, signal?: AbortSignal): unknown {
@@ -125,15 +134,41 @@ export function statusError(status: number, headers: Record<string, string>): Do
   });
 }
 
+interface Client {
+  /** For a URL; throws when its host is an address that is not public. */
+  readonly dispatcherFor: (url: URL) => Dispatcher;
+  readonly close: () => Promise<void>;
+}
+
 /** Proxies are taken from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as by curl and pip. */
-export function createHttpClient({ dispatcher }: { dispatcher?: Dispatcher } = {}): HttpClient {
-  const agent =
-    dispatcher ??
-    new EnvHttpProxyAgent({
-      connect: { timeout: connectTimeoutMs },
-      headersTimeout: idleTimeoutMs,
-      bodyTimeout: idleTimeoutMs,
-    });
+function createDispatchers(isTrusted: (url: URL) => boolean): Client {
+  const times = { headersTimeout: idleTimeoutMs, bodyTimeout: idleTimeoutMs };
+  const connect = { timeout: connectTimeoutMs };
+  const open = new EnvHttpProxyAgent({ ...times, connect });
+  // What a proxy connects to is the proxy's to judge; the look-up judges what we connect to ourselves.
+  const guarded = new EnvHttpProxyAgent({
+    ...times,
+    connect: { ...connect, lookup: publicLookup() },
+  });
+  return {
+    dispatcherFor: (url) => {
+      if (isTrusted(url)) return open;
+      assertPublicHost(url.hostname);
+      return guarded;
+    },
+    close: async () => {
+      await Promise.all([open.destroy(), guarded.destroy()]);
+    },
+  };
+}
+
+export interface HttpClientOptions {
+  /** The operator named its host, which may be anywhere. Default: none. */
+  readonly isTrusted?: (url: URL) => boolean;
+}
+
+export function createHttpClient({ isTrusted = () => false }: HttpClientOptions = {}): HttpClient {
+  const client = createDispatchers(isTrusted);
 
   const get = async (first: string, options: GetOptions = {}): Promise<GetResponse> => {
     let url = first;
@@ -143,7 +178,7 @@ export function createHttpClient({ dispatcher }: { dispatcher?: Dispatcher } = {
       if (options.token && sameOrigin) headers['authorization'] = `Bearer ${options.token}`;
       try {
         const answer = await request(url, {
-          dispatcher: agent,
+          dispatcher: client.dispatcherFor(new URL(url)),
           headers,
           ...(options.signal ? { signal: options.signal } : {}),
         });
@@ -176,5 +211,5 @@ export function createHttpClient({ dispatcher }: { dispatcher?: Dispatcher } = {
     }
   };
 
-  return { get, getJson, close: () => (dispatcher ? Promise.resolve() : agent.destroy()) };
+  return { get, getJson, close: client.close };
 }

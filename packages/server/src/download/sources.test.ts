@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { createHttpClient } from './http-client.ts';
 import { startLoopbackSource } from './loopback-source.fake.ts';
-import { createSources } from './sources.ts';
+import { createSources, trusting } from './sources.ts';
 
 const digest = 'ab'.repeat(32);
 const json = (value: unknown) => (_: unknown, response: { end(text: string): void }) =>
@@ -10,7 +10,7 @@ const json = (value: unknown) => (_: unknown, response: { end(text: string): voi
 
 async function listed(kind: 'hugging_face' | 'model_scope' | 'pypi', answer: unknown) {
   await using host = await startLoopbackSource(json(answer));
-  const client = createHttpClient();
+  const client = createHttpClient({ isTrusted: () => true });
   try {
     const sources = createSources(client, {
       huggingFaceEndpoint: `${host.url}/`,
@@ -26,6 +26,18 @@ async function listed(kind: 'hugging_face' | 'model_scope' | 'pypi', answer: unk
     await client.close();
   }
 }
+
+test('hosts that the operator named are trusted, with their ports, and no others', () => {
+  const isTrusted = trusting({
+    huggingFaceEndpoint: 'http://10.0.0.1:8080/hub',
+    pypiEndpoint: 'https://mirror.example',
+    trustedHosts: ['http://10.0.0.2'],
+  });
+  const asked = ['http://10.0.0.1:8080/x', 'https://mirror.example/y', 'http://10.0.0.2/z'];
+  expect(asked.map((url) => isTrusted(new URL(url)))).toEqual([true, true, true]);
+  const others = ['http://10.0.0.1/x', 'https://huggingface.co', 'http://10.0.0.2:81/'];
+  expect(others.map((url) => isTrusted(new URL(url)))).toEqual([false, false, false]);
+});
 
 test('the hub: LFS object ids are digests, small files have none', async () => {
   const { files, request, url } = await listed('hugging_face', [

@@ -28,6 +28,8 @@ export interface SourceSettings {
   readonly huggingFaceToken?: string | undefined;
   readonly modelScopeEndpoint?: string | undefined;
   readonly pypiEndpoint?: string | undefined;
+  /** URLs of further hosts that downloads may come from wherever they are. */
+  readonly trustedHosts?: readonly string[] | undefined;
 }
 
 const defaultEndpoints: Record<SourceKind, string> = {
@@ -156,6 +158,14 @@ function pypi(client: HttpClient, endpoint: string): ModelSource {
       );
     },
   };
+}
+
+/** Whether the operator named a URL's host (with its port), so that it may be at an address that is not public. */
+export function trusting(settings: SourceSettings): (url: URL) => boolean {
+  const { huggingFaceEndpoint, modelScopeEndpoint, pypiEndpoint, trustedHosts = [] } = settings;
+  const named = [huggingFaceEndpoint, modelScopeEndpoint, pypiEndpoint, ...trustedHosts];
+  const hosts = new Set(named.flatMap((endpoint) => (endpoint ? [new URL(endpoint).host] : [])));
+  return ({ host }) => hosts.has(host);
 }
 
 const trimmed = (endpoint: string | undefined, kind: SourceKind): string =>

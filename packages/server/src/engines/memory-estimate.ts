@@ -11,7 +11,7 @@ const outputRows = 64;
 const float16Bytes = 2;
 const float32Bytes = 4;
 
-export interface MemoryEstimate {
+interface MemoryEstimate {
   readonly bytes: number;
   /** Of these, what fills only as prompts come: the prefix cache. */
   readonly growing: number;

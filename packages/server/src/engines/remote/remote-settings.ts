@@ -4,7 +4,7 @@ import { z } from 'zod';
 const seconds = (fallback: number) => z.number().positive().max(3600).default(fallback);
 
 /** What differs between the servers that speak OpenAI's contract. */
-export const dialectNames = ['openai', 'llama-server', 'vllm', 'ollama'] as const;
+const dialectNames = ['openai', 'llama-server', 'vllm', 'ollama'] as const;
 export type DialectName = (typeof dialectNames)[number];
 
 export const remoteEngineSchema = z.strictObject({

@@ -23,7 +23,7 @@ export type ClientSettings = Pick<
   | 'between_tokens_seconds'
 >;
 
-export interface UpstreamCall {
+interface UpstreamCall {
   /** After the base URL; with `fromRoot` after what is before its `/v1`. */
   readonly path: string;
   readonly fromRoot?: boolean;

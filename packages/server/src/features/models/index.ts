@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { AuditLog } from '../../audit/audit-log.ts';
 import type { Db } from '../../db/database.ts';
 import { createHttpClient } from '../../download/http-client.ts';
-import { createSources } from '../../download/sources.ts';
+import { createSources, trusting } from '../../download/sources.ts';
 import type { SourceSettings } from '../../download/sources.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
 import type { Feature } from '../../http/feature.ts';
@@ -51,7 +51,7 @@ export function createModelsFeature(
   deps: ModelsDependencies,
 ): Feature & { readonly service: ModelsService; readonly imports: ImportService } {
   const { folder, sources: settings = {}, shippedRoot = repositoryRoot() } = deps;
-  const client = createHttpClient();
+  const client = createHttpClient({ isTrusted: trusting(settings) });
   const weights = createWeightStore(folder);
   const service = createModelsService({ ...deps, weights });
   const imports = createImportService({
