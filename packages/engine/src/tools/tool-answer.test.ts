@@ -3,7 +3,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CorralError, type ToolCallDelta, type ToolDefinition } from '@corral/contracts';
+import { CorralError, type ToolDefinition } from '@corral/contracts';
 import { responseExpression } from '../grammar/answer-grammars.ts';
 import { randomText, seededRandom } from '../grammar/schema-grammar.fake.ts';
 import { advanceBytes } from '../grammar/vocabulary-index.ts';
@@ -48,7 +48,7 @@ function read(answer: ReturnType<typeof answerOf>, text: string) {
   });
   const { text: content, calls: deltas } = parser.push(text);
   const calls: { name: string; arguments: string }[] = [];
-  for (const { index, name, arguments: piece } of deltas as readonly ToolCallDelta[]) {
+  for (const { index, name, arguments: piece } of deltas) {
     if (name !== undefined) calls[index] = { name, arguments: '' };
     const call = calls[index];
     if (call) call.arguments += piece;
