@@ -103,7 +103,14 @@ async function load(
   send({ type: 'ready', id: request.id, model: state.model.info });
 }
 
+const schedulerStatus = ({ scheduler }: LoadedModel): Partial<EngineStatus> => ({
+  prefix_cache: scheduler.stats.prefixCache,
+  speculation: scheduler.stats.speculation,
+  overhead_ms: scheduler.stats.overheadMs,
+});
+
 const statusOf = (model: LoadedModel | null): EngineStatus => ({
+  ...(model && schedulerStatus(model)),
   active: model?.scheduler.active ?? 0,
   queued: model?.scheduler.queued ?? 0,
   adapters: model?.adapters.list() ?? [],

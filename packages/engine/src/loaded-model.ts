@@ -148,6 +148,7 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     strategy: decoding,
     prefixCacheBytes: load.options.prefix_cache_bytes,
     cacheBytesPerToken: model.info.cacheBytesPerToken,
+    speculates: load.options.speculation === 'auto',
   });
   scheduler.warmUp();
   const adapters = createAdapters({ decoding, scheduler, checkFile: load.checkFile });

@@ -12,9 +12,10 @@ import type { PrefixQuery } from './prefix-index.ts';
 import { SequencePool, type RunningSequence } from './sequence-pool.ts';
 import { wantsRow, type SequenceTask } from './sequence-task.ts';
 import { createServiceTimes } from './service-times.ts';
+import { createSpeculation, type Speculation } from './speculation.ts';
 import { createStepCosts } from './step-costs.ts';
 import type { PlannedFeed } from './step-feed.ts';
-import { createStepPlanner, type PlannedSlot } from './step-plan.ts';
+import { createStepPlanner, type PlannedSlot, type StepPlanner } from './step-plan.ts';
 import { createTenantQueue } from './tenant-queue.ts';
 
 /** Waiting tasks beyond this are refused: nobody waits for the thousandth place. */
@@ -45,6 +46,8 @@ export interface SchedulerOptions {
   /** Bytes of keys and values kept for prompts to come; 0 = none. */
   readonly prefixCacheBytes?: number;
   readonly cacheBytesPerToken?: number;
+  /** Guess tokens ahead where it pays. */
+  readonly speculates?: boolean;
 }
 
 export interface SchedulerStats {
@@ -55,6 +58,7 @@ export interface SchedulerStats {
     readonly misses: number;
     readonly tokens_reused: number;
   };
+  readonly speculation: { readonly drafted: number; readonly accepted: number };
   /** Time of steps outside the decodes. */
   readonly overheadMs: number;
 }
@@ -63,7 +67,8 @@ export class Scheduler {
   readonly #context: NativeContext;
   readonly #strategy: DecodeStrategy;
   readonly #costs = createStepCosts();
-  readonly #planner;
+  readonly #speculation: Speculation;
+  readonly #planner: StepPlanner;
   readonly #pool: SequencePool;
   readonly #namespaces = createNamespaces();
   readonly #times = createServiceTimes();
@@ -81,7 +86,10 @@ export class Scheduler {
     this.#context = context;
     this.#strategy = strategy;
     const limits = { tokens: context.batch.capacity, outputs: context.outputs };
-    this.#planner = createStepPlanner({ limits, costs: this.#costs });
+    this.#speculation = createSpeculation(this.#costs);
+    const speculates = options.speculates === true && context.partial;
+    const draft = speculates ? { draft: this.#speculation.draft } : {};
+    this.#planner = createStepPlanner({ limits, costs: this.#costs, ...draft });
     this.#pool = new SequencePool({
       memory: context,
       sequences: context.sequences,
@@ -104,7 +112,11 @@ export class Scheduler {
 
   get stats(): SchedulerStats {
     const counts = { hits: this.#hits, misses: this.#misses, tokens_reused: this.#reused };
-    return { prefixCache: { ...this.#pool.stats, ...counts }, overheadMs: this.#overheadMs };
+    return {
+      prefixCache: { ...this.#pool.stats, ...counts },
+      speculation: this.#speculation.stats,
+      overheadMs: this.#overheadMs,
+    };
   }
 
   /** Reads the weights once and learns how fast the model is. Before the first task. */
@@ -199,6 +211,8 @@ export class Scheduler {
       if (slot.fed === from) running.broken = true;
       const small = count + drafts.length < largePiece;
       if (small) running.smallFrom = Math.min(running.smallFrom, from);
+      if (drafts.length === 0) continue;
+      this.#speculation.record(drafts.length, Math.max(0, slot.fed - from - count));
       if (slot.fed < from + count + drafts.length) this.#context.truncate(slot.sequence, slot.fed);
     }
     return ms;
