@@ -13,6 +13,7 @@ products with two noise vectors, which any wrong element would change.
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 import peft
@@ -74,7 +75,14 @@ LLAMA3_ROPE = dict(
     original_max_position_embeddings=64,
 )
 
-# The knobs of one architecture file, a case each.
+LINEAR_ROPE = dict(rope_type="linear", rope_theta=10000.0, factor=4.0)
+
+
+def plain_rope(theta):
+    return dict(rope_type="default", rope_theta=theta)
+
+
+# The knobs of one architecture file, a case each; then the models people have, in their proportions.
 CASES = {
     "llama-tied": (transformers.LlamaConfig, dict(tie_word_embeddings=True)),
     "llama-untied-rope-scaled": (
@@ -86,6 +94,48 @@ CASES = {
     "mistral-window": (
         transformers.MistralConfig,
         dict(tie_word_embeddings=False, sliding_window=24),
+    ),
+    "llama-linear-rope": (
+        transformers.LlamaConfig,
+        dict(tie_word_embeddings=False, rope_parameters=LINEAR_ROPE),
+    ),
+    # 7B and 13B: as many key/value heads as heads.
+    "llama2-7b": (transformers.LlamaConfig, dict(tie_word_embeddings=False, num_key_value_heads=4)),
+    # 70B: eight heads share one key/value head.
+    "llama2-70b": (
+        transformers.LlamaConfig,
+        dict(tie_word_embeddings=False, num_attention_heads=8, num_key_value_heads=1, head_dim=8),
+    ),
+    "llama32": (
+        transformers.LlamaConfig,
+        dict(tie_word_embeddings=True, rope_parameters={**LLAMA3_ROPE, "rope_theta": 500000.0, "factor": 32.0}),
+    ),
+    "tinyllama": (
+        transformers.LlamaConfig,
+        dict(tie_word_embeddings=False, num_attention_heads=8, num_key_value_heads=1, head_dim=8, intermediate_size=176),
+    ),
+    "smollm2": (
+        transformers.LlamaConfig,
+        dict(
+            tie_word_embeddings=True,
+            hidden_size=48,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            rope_parameters=plain_rope(100000.0),
+        ),
+    ),
+    "mistral": (
+        transformers.MistralConfig,
+        dict(tie_word_embeddings=False, sliding_window=None, rope_parameters=plain_rope(1000000.0)),
+    ),
+    "qwen25": (
+        transformers.Qwen2Config,
+        dict(tie_word_embeddings=False, rms_norm_eps=1e-6, rope_parameters=plain_rope(1000000.0)),
+    ),
+    # 0.6B: heads wider than the residual stream divided by their number.
+    "qwen3-tied": (
+        transformers.Qwen3Config,
+        dict(tie_word_embeddings=True, head_dim=32, rope_parameters=plain_rope(1000000.0)),
     ),
 }
 
@@ -166,7 +216,9 @@ def measure(model):
 
 def main():
     versions = dict(torch=torch.__version__, transformers=transformers.__version__, peft=peft.__version__)
-    for case, (config_class, knobs) in CASES.items():
+    # With names as arguments only those: `make-expected.py qwen25`.
+    wanted = sys.argv[1:] or list(CASES)
+    for case, (config_class, knobs) in ((name, CASES[name]) for name in wanted):
         config = config_class(**{**SHAPE, **knobs})
         config._attn_implementation = "eager"
 

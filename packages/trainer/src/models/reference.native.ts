@@ -45,6 +45,35 @@ const cases = {
   qwen2: knobs('qwen2', { tie_word_embeddings: true, attention_bias: true }),
   qwen3: knobs('qwen3', { qk_norm: true }),
   'mistral-window': knobs('mistral', { sliding_window: 24 }),
+  'llama-linear-rope': knobs('llama', { rope_scaling: { type: 'linear', factor: 4 } }),
+  'llama2-7b': knobs('llama', { num_key_value_heads: 4 }),
+  'llama2-70b': knobs('llama', { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 8 }),
+  llama32: knobs('llama', {
+    tie_word_embeddings: true,
+    rope_theta: 500_000,
+    rope_scaling: { ...llama3, factor: 32 },
+  }),
+  tinyllama: knobs('llama', {
+    num_attention_heads: 8,
+    num_key_value_heads: 1,
+    head_dim: 8,
+    intermediate_size: 176,
+  }),
+  smollm2: knobs('llama', {
+    tie_word_embeddings: true,
+    hidden_size: 48,
+    num_attention_heads: 3,
+    num_key_value_heads: 1,
+    rope_theta: 100_000,
+  }),
+  mistral: knobs('mistral', { rope_theta: 1_000_000 }),
+  qwen25: knobs('qwen2', { attention_bias: true, rms_norm_eps: 1e-6, rope_theta: 1_000_000 }),
+  'qwen3-tied': knobs('qwen3', {
+    qk_norm: true,
+    tie_word_embeddings: true,
+    head_dim: 32,
+    rope_theta: 1_000_000,
+  }),
 };
 
 const fingerprint = (name: string, values: Float32Array): Fingerprint => {
