@@ -112,7 +112,7 @@ describe('a resolved configuration', () => {
   });
 
   test('is refused for what this version cannot do', async () => {
-    for (const more of ['method: qlora', 'runtime: { precision: int8 }']) {
+    for (const more of ['method: full\nruntime: { precision: int8 }']) {
       const config = parseConfig(`${minimal}${more}\n`, 'run.yaml');
       await expect(resolveConfig(config, folder)).rejects.toMatchObject({
         code: 'unsupported_parameter',

@@ -6,9 +6,10 @@ import { readdir, stat } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { CorralError, type LoraTarget, type RunConfig, loraTargets } from '@corral/contracts';
+import { type Precision, resolvePrecision } from './precision.ts';
+import { methodTraits } from './methods.ts';
 import { readPeftSettings } from '../checkpoint/peft-folder.ts';
 import { hashFile } from '../data/line-reader.ts';
-import { methodTraits } from './methods.ts';
 
 interface ResolvedInput {
   /** Absolute. */
@@ -35,7 +36,7 @@ export interface ResolvedRunConfig {
   readonly checkpoint: RunConfig['checkpoint'];
   readonly runtime: {
     readonly device: string;
-    readonly precision: 'float32';
+    readonly precision: Precision;
     readonly threads: number;
     /** Bytes. */
     readonly memory_limit: number;
@@ -80,18 +81,12 @@ const unsupported = (param: string, reason: string): CorralError =>
   new CorralError('unsupported_parameter', { params: { param, reason }, param });
 
 /** What this version cannot do is said before any file is read. Throws `unsupported_parameter`. */
-function refuseUnsupported({ method, data, lora, runtime }: RunConfig): void {
-  if (method === 'qlora') {
-    throw unsupported(`method: ${method}`, 'this version trains with lora, full, pretrain and dpo');
-  }
+function refuseUnsupported({ method, data, lora }: RunConfig): void {
   if (data.format === 'preference' && method !== 'dpo') {
     throw unsupported('data.format: preference', 'preference pairs need method dpo');
   }
   if (lora.init !== undefined && !methodTraits[method].trainsAdapter) {
     throw unsupported('lora.init', `method ${method} trains no adapter`);
-  }
-  if (runtime.precision === 'int8') {
-    throw unsupported('runtime.precision: int8', 'this version computes in float32');
   }
 }
 
@@ -155,7 +150,7 @@ export async function resolveConfig(
     checkpoint: config.checkpoint,
     runtime: {
       device: runtime.device === 'auto' ? 'cpu' : runtime.device,
-      precision: 'float32',
+      precision: resolvePrecision(config),
       threads: runtime.threads === 'auto' ? availableParallelism() : runtime.threads,
       memory_limit: resolveMemoryLimit(runtime.memory_limit),
     },

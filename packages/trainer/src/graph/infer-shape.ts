@@ -89,17 +89,16 @@ const int8MatmulType = ({ kind, inputs, attributes }: Draft<'int8_matmul'>): Ten
   return float([extentOf(kind, x, 0), attributes.transposeB ? n : k]);
 };
 
-const dequantiseType = ({ kind, inputs }: Draft<'dequantise'>): TensorType => {
-  const [levels, scales, offsets = scales] = inputs;
+const dequantiseType = ({ kind, inputs, attributes }: Draft<'dequantise'>): TensorType => {
+  const [levels, scales] = inputs;
   const [rows = 0, columns = 0] = levels.shape;
   const fits =
-    (levels.dtype === 'int8' || levels.dtype === 'uint8') &&
+    (levels.dtype === 'uint8' || (levels.dtype === 'int8' && attributes.zero === 0)) &&
     scales.shape[0] === rows &&
-    columns % (scales.shape[1] ?? Number.NaN) === 0 &&
-    offsets.shape.join() === scales.shape.join();
+    columns % (scales.shape[1] ?? Number.NaN) === 0;
   return fits
     ? float(levels.shape)
-    : fail(kind, 'levels [N, K], scale and offset [N, K/B]', inputs);
+    : fail(kind, 'levels [N, K] (signed without a zero), scale [N, K/B]', inputs);
 };
 
 const concatType = ({ kind, inputs, attributes: { axis } }: Draft<'concat'>): TensorType => {

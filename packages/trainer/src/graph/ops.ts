@@ -97,8 +97,9 @@ export const int8Matmul = (
 
 export const unpackNibbles = (packed: Value): Value => node('unpack_nibbles', [packed], {});
 
-export const dequantise = (levels: Value, scales: Value, offsets?: Value): Value =>
-  node('dequantise', offsets ? [levels, scales, offsets] : [levels, scales], {});
+/** (levels - zero) · scale: levels [N, K], scales [N, K/B] → [N, K] */
+export const dequantise = (levels: Value, scales: Value, zero = 0): Value =>
+  node('dequantise', [levels, scales], { zero });
 
 export const softmax = (x: Value): Value => node('softmax', [x], {});
 

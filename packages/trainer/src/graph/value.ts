@@ -81,14 +81,8 @@ export interface Ops {
   >;
   /** packed uint8 [N, K/2] → uint8 [N, K] of 0 to 15: low halves are columns [0, K/2), high ones the rest. */
   unpack_nibbles: Unary;
-  /**
-   * Frozen blocks as numbers: levels int8 or uint8 [N, K] and one scale for each K/B columns,
-   * scale [N, K/B] (, offset [N, K/B]) → levels · scale (+ offset), float32 [N, K].
-   */
-  dequantise: Op<
-    readonly [levels: Value, scale: Value] | readonly [levels: Value, scale: Value, offset: Value],
-    None
-  >;
+  /** Frozen blocks as numbers: (levels - zero) · scale, levels int8 or uint8 [N, K], scale [N, K/B]. */
+  dequantise: Op<readonly [levels: Value, scale: Value], { zero: number }>;
   /** Over the last axis. */
   softmax: Unary;
   /** x / √(mean(x²) + ε) · weight over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467). */

@@ -1,13 +1,14 @@
 // Fills a model's tensors: base weights from a file, or drawn by seed when there are none; adapters
 // always drawn.
 import { CorralError } from '@corral/contracts';
-import type { ModelWeights } from '@corral/formats';
+import { dequantise, isLeveled, type ModelWeights } from '@corral/formats';
 import { elementCount } from '../graph/value.ts';
 import type { LayerTensor, ModelTensors } from './model-tensors.ts';
 import { allTensors, everyTensor, isAdapter, isMatrix, partsOf } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import { deriveKey, fillNormal, fillUniform } from './random.ts';
-import { fillRows } from './weight-forms/frozen-matrix.ts';
+import type { PartSource } from './weight-forms/frozen-matrix.ts';
+import { fillPart } from './weight-forms/frozen-matrix.ts';
 
 /** Standard deviation of fresh matrices: `initializer_range` of Llama's configuration. */
 const initialDeviation = 0.02;
@@ -28,7 +29,8 @@ const isFinite = (values: Float32Array): boolean => {
 interface BasePart {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly write: (values: Float32Array) => void;
+  readonly keepsBlocks: boolean;
+  readonly write: (source: PartSource) => void;
 }
 
 const basePartsOf = (tensor: LayerTensor): BasePart[] => {
@@ -36,19 +38,22 @@ const basePartsOf = (tensor: LayerTensor): BasePart[] => {
     return partsOf(tensor).map(({ name, shape, data }) => ({
       name,
       shape,
-      write: (values) => data.set(values),
+      keepsBlocks: false,
+      write: ({ floats }) => data.set(floats()),
     }));
   }
-  const { exact, train } = tensor.matrix;
+  const { matrix } = tensor;
   let nextRow = 0;
   return tensor.parts.map(({ name, shape }) => {
     const [rows = 0, columns = 0] = shape;
     const firstRow = nextRow;
     nextRow += rows;
-    const write = (values: Float32Array): void => {
-      for (const stored of new Set([exact, train])) fillRows(stored, { firstRow, columns, values });
+    return {
+      name,
+      shape,
+      keepsBlocks: matrix.exact.form.kind === 'blocks',
+      write: (source) => fillPart(matrix, { firstRow, columns }, source),
     };
-    return { name, shape, write };
   });
 };
 
@@ -57,24 +62,42 @@ const baseParts = (tensors: ModelTensors): BasePart[] =>
     .filter((tensor) => !isAdapter(tensor))
     .flatMap(basePartsOf);
 
+type Weights = Pick<ModelWeights, 'readFloats'> &
+  Partial<Pick<ModelWeights, 'readBlocks' | 'tensors'>>;
+
+const readPart = async (
+  weights: Weights,
+  name: string,
+  keepsBlocks: boolean,
+): Promise<PartSource> => {
+  const type = weights.tensors?.get(name)?.storedAs ?? '';
+  const bytes = keepsBlocks && isLeveled(type) ? await weights.readBlocks?.(name) : null;
+  if (!bytes || !isLeveled(type)) {
+    const values = await weights.readFloats(name);
+    return { blocks: null, floats: () => values };
+  }
+  let values: Float32Array | undefined;
+  return { blocks: { type, bytes }, floats: () => (values ??= dequantise(type, bytes)) };
+};
+
 /**
  * @param weights a reader that has checked names and shapes against the configuration
  * @throws CorralError non_finite_weights; FormatError of the reader
  */
 export const loadBase = async (
   tensors: ModelTensors,
-  weights: Pick<ModelWeights, 'readFloats'>,
+  weights: Weights,
   onProgress?: (done: number, total: number) => void,
 ): Promise<void> => {
   const parts = baseParts(tensors);
   const bytes = (shape: readonly number[]): number => 4 * elementCount(shape);
   const total = parts.reduce((sum, { shape }) => sum + bytes(shape), 0);
   let done = 0;
-  for (const { name, shape, write } of parts) {
-    const values = await weights.readFloats(name);
-    if (!isFinite(values))
+  for (const { name, shape, keepsBlocks, write } of parts) {
+    const source = await readPart(weights, name, keepsBlocks);
+    if (!isFinite(source.floats()))
       throw new CorralError('non_finite_weights', { params: { tensor: name } });
-    write(values);
+    write(source);
     done += bytes(shape);
     onProgress?.(done, total);
   }
@@ -87,7 +110,7 @@ export const initialiseBase = (tensors: ModelTensors, seed: number): void => {
     if (shape.length > 1)
       fillNormal(deriveKey(seedKey(seed), purposes.base, i), values, initialDeviation);
     else values.fill(name.endsWith('.bias') ? 0 : 1);
-    write(values);
+    write({ blocks: null, floats: () => values });
   }
 };
 

@@ -7,7 +7,7 @@ import { createRuntime } from '../runtime/runtime.ts';
 import type { CausalLm, OpenCausalLmOptions } from './causal-lm.ts';
 import { chooseOutliers } from './choose-outliers.ts';
 import { initialiseAdapters, initialiseBase, loadBase } from './load-tensors.ts';
-import type { ModelTensors } from './model-tensors.ts';
+import type { LayerForms, ModelTensors } from './model-tensors.ts';
 import { allocateTensors } from './model-tensors.ts';
 import { createTransformerLm } from './transformer-lm.ts';
 import { formsFor } from './weight-forms/choose-forms.ts';
@@ -24,24 +24,34 @@ const isShapeOnly = async (path: string): Promise<boolean> => {
   );
 };
 
+const formsOf = (
+  { method, precision = 'float32', packedBase = false }: OpenCausalLmOptions,
+  config: ModelConfig,
+  storedAs: (name: string) => string,
+): LayerForms | undefined =>
+  method === 'full'
+    ? undefined
+    : formsFor(config, { precision, storedAs: packedBase ? storedAs : null });
+
 /** @throws CorralError when the options and the model do not fit; FormatError from the file's reader */
 const readTensors = async (
   options: OpenCausalLmOptions,
 ): Promise<{ config: ModelConfig; tensors: ModelTensors }> => {
-  const { path, seed, precision = 'float32', onProgress } = options;
+  const { path, seed, onProgress } = options;
   const lora = options.method === 'lora' ? (options.lora ?? null) : null;
   if (await isShapeOnly(path)) {
     const config = await readModelConfig(path);
     const tensors = allocateTensors(
       config,
       lora,
-      lora ? formsFor(config, { precision }) : undefined,
+      formsOf(options, config, () => 'F32'),
     );
     initialiseBase(tensors, seed);
     return { config, tensors };
   }
   await using weights = await openModelWeights(path);
-  const forms = lora ? formsFor(weights.config, { precision }) : undefined;
+  const storedAs = (name: string): string => weights.tensors.get(name)?.storedAs ?? '';
+  const forms = formsOf(options, weights.config, storedAs);
   const tensors = allocateTensors(weights.config, lora, forms);
   await loadBase(tensors, weights, onProgress);
   return { config: weights.config, tensors };

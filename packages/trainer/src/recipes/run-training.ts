@@ -33,21 +33,11 @@ export interface RunTrainingOptions {
 
 export type RunOutcome = 'finished' | 'paused';
 
-const notYet = (method: string) => (): Promise<void> =>
-  Promise.reject(
-    new CorralError('unsupported_parameter', {
-      params: {
-        param: `method: ${method}`,
-        reason: 'this version trains with lora, full, pretrain, dpo',
-      },
-    }),
-  );
-
 const recipes: Record<TrainingMethod, (run: Run) => Promise<void>> = {
   lora: trainLora,
   full: trainFull,
   pretrain: trainFull,
-  qlora: notYet('qlora'),
+  qlora: trainLora,
   dpo: trainDpo,
 };
 

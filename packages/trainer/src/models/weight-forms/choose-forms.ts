@@ -1,7 +1,10 @@
-// Which form each matrix of a frozen base gets: by the precision of training and by how the base is kept.
+// Which form each matrix of a frozen base gets: by the precision of training, and by whether the base is
+// kept in the blocks of its file.
 import type { ModelConfig } from '@corral/formats';
 import { layerTensors, matrixSites } from '../llama.ts';
 import type { LayerForms } from '../model-tensors.ts';
+import { blockFormOf } from './blocks.ts';
+import type { WeightForm } from './weight-form.ts';
 import { float32Form } from './weight-form.ts';
 
 /**
@@ -10,17 +13,26 @@ import { float32Form } from './weight-form.ts';
  */
 const outlierShare = 0.01;
 
-/** The forms of a frozen base that is kept in float32. */
-export const formsFor = (
-  config: ModelConfig,
-  { precision }: { readonly precision: 'float32' | 'int8' },
-): LayerForms => {
-  if (precision === 'float32') return new Map();
+export interface BaseStorage {
+  readonly precision: 'float32' | 'int8';
+  /** How the file stores a tensor, by name; null keeps the base in float32. */
+  readonly storedAs: ((name: string) => string) | null;
+}
+
+/** Plain float32 matrices have no entry. The form of a slot is the same in every layer, so layers share graphs. */
+export const formsFor = (config: ModelConfig, { precision, storedAs }: BaseStorage): LayerForms => {
+  if (precision === 'float32' && !storedAs) return new Map();
+  const matrices = layerTensors(config).filter(({ slot }) => slot in matrixSites);
   return new Map(
-    Object.entries(matrixSites).map(([slot, site]) => {
-      const width = layerTensors(config).find((tensor) => tensor.slot === slot)?.shape[1] ?? 1;
-      const outliers = Math.ceil(outlierShare * width);
-      return [slot, { exact: float32Form, train: { kind: 'int8', outliers, site } }];
+    matrices.map(({ slot, shape, parts }) => {
+      const typesInLayer = (layer: number): string[] =>
+        parts.map(({ name }) => storedAs?.(`model.layers.${layer}.${name}`) ?? '');
+      const types = Array.from({ length: config.num_hidden_layers }, (_, i) => typesInLayer(i));
+      const exact: WeightForm = storedAs ? blockFormOf(types.flat()) : float32Form;
+      const outliers = Math.ceil(outlierShare * (shape[1] ?? 0));
+      const site = matrixSites[slot] ?? slot;
+      const train: WeightForm = precision === 'int8' ? { kind: 'int8', outliers, site } : exact;
+      return [slot, { exact, train }];
     }),
   );
 };

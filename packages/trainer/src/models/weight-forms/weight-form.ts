@@ -3,17 +3,27 @@
 //   float32   the numbers themselves, trainable
 //   int8      8-bit integers with one scale an output channel, multiplied in integer arithmetic
 //   blocks    4- or 8-bit levels with a scale (and offset) for each few columns, made float32 in the graph
-import { dequantise, input, int8Matmul, matmul, unpackNibbles } from '../../graph/ops.ts';
+import {
+  add,
+  dequantise,
+  input,
+  int8Matmul,
+  matmul,
+  reduceSum,
+  reshape,
+  unpackNibbles,
+} from '../../graph/ops.ts';
 import type { DType, Node, Shape, Value } from '../../graph/value.ts';
 import type { Matrix } from '../../nn/linear.ts';
 
-/** Levels of `bits` bits, unsigned when packed in pairs and signed otherwise. */
+/** (level - zero) · scale + offset; levels are unsigned when packed in pairs and signed otherwise. */
 export interface BlockForm {
   readonly kind: 'blocks';
   readonly bits: 4 | 8;
   /** Columns that share a scale. */
   readonly blockSize: number;
-  readonly offset: boolean;
+  readonly zero: number;
+  readonly hasOffset: boolean;
 }
 export interface Int8Form {
   readonly kind: 'int8';
@@ -47,6 +57,22 @@ const nth = (values: readonly Value[], index: number): Value => {
   return value;
 };
 
+/**
+ * x·(levels·scale)ᵀ + sums·offsetᵀ, where sums [M, K/B] add up x over each block: the offset of a block
+ * meets every one of its columns, so it need not be added to each weight.
+ */
+const timesBlocks = (x: Value, tensors: readonly Value[], form: BlockForm): Value => {
+  const stored = nth(tensors, 0);
+  const levels = form.bits === 4 ? unpackNibbles(stored) : stored;
+  const scaled = dequantise(levels, nth(tensors, 1), form.zero);
+  const y = matmul(x, scaled, { transposeB: true });
+  if (!form.hasOffset) return y;
+  const [rows = 0, columns = 0] = x.shape;
+  const blocks = columns / form.blockSize;
+  const byBlock = reduceSum(reshape(x, [rows, blocks, form.blockSize]), [2]);
+  return add(y, matmul(reshape(byBlock, [rows, blocks]), nth(tensors, 2), { transposeB: true }));
+};
+
 /** The forms differ in what they need to know; the table is total all the same. */
 const forms: { readonly [K in WeightForm['kind']]: FormRules<WeightForm & { kind: K }> } = {
   float32: {
@@ -55,7 +81,7 @@ const forms: { readonly [K in WeightForm['kind']]: FormRules<WeightForm & { kind
   },
   int8: {
     tensors: (slot, [rows, columns], { outliers, site }) => [
-      { name: `${slot}.levels`, shape: [rows, columns], dtype: 'int8' },
+      { name: `${slot}.int8`, shape: [rows, columns], dtype: 'int8' },
       { name: `${slot}.scale`, shape: [rows], dtype: 'float32' },
       { name: `${site}.keep`, shape: [columns], dtype: 'float32' },
       { name: `${site}.columns`, shape: [outliers], dtype: 'int64' },
@@ -69,30 +95,17 @@ const forms: { readonly [K in WeightForm['kind']]: FormRules<WeightForm & { kind
       }),
   },
   blocks: {
-    tensors: (slot, [rows, columns], { bits, blockSize, offset }) => [
-      bits === 4
-        ? { name: `${slot}.nibbles`, shape: [rows, columns / 2], dtype: 'uint8' }
-        : { name: `${slot}.bytes`, shape: [rows, columns], dtype: 'int8' },
-      { name: `${slot}.scales`, shape: [rows, columns / blockSize], dtype: 'float32' },
-      ...(offset
-        ? [
-            {
-              name: `${slot}.offsets`,
-              shape: [rows, columns / blockSize],
-              dtype: 'float32',
-            } as const,
-          ]
-        : []),
-    ],
-    times: (x, tensors, { bits }) => {
-      const levels = nth(tensors, 0);
-      const whole = dequantise(
-        bits === 4 ? unpackNibbles(levels) : levels,
-        nth(tensors, 1),
-        tensors[2],
-      );
-      return matmul(x, whole, { transposeB: true });
+    tensors: (slot, [rows, columns], { bits, blockSize, hasOffset }) => {
+      const perBlock = { shape: [rows, columns / blockSize], dtype: 'float32' } as const;
+      return [
+        bits === 4
+          ? { name: `${slot}.nibbles`, shape: [rows, columns / 2], dtype: 'uint8' }
+          : { name: `${slot}.levels`, shape: [rows, columns], dtype: 'int8' },
+        { name: `${slot}.scales`, ...perBlock },
+        ...(hasOffset ? [{ name: `${slot}.offsets`, ...perBlock }] : []),
+      ];
     },
+    times: timesBlocks,
   },
 };
 
