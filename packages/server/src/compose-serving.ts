@@ -1,5 +1,6 @@
 // The half of the object graph that serves models: engines, operations, deployments, models, parity,
 // gateway. Made here from the platform, and nowhere else. No logic.
+import { hostname } from 'node:os';
 import type { Config } from './config.ts';
 import type { SourceSettings } from './download/sources.ts';
 import { createEngineSupervisor } from './engines/engine-supervisor.ts';
@@ -63,6 +64,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
   });
   const operations = createOperationsFeature({
     ...platform,
+    server: `${hostname()}:${home.root}:`,
     onDefect: (error, operation) => log.error({ err: error, operation }, 'An operation failed.'),
   });
   const deployments = createDeploymentsFeature({

@@ -23,7 +23,7 @@ export interface OperationService {
   begin(context: RequestContext, work: OperationWork): Promise<Operation>;
   /** Throws not_found, for other projects' operations too. */
   get(context: RequestContext, id: string): Promise<Operation>;
-  /** Marks what an earlier process left running as failed. */
+  /** Marks as failed what an earlier process of this server, or a server that is gone, left running. */
   recover(): Promise<void>;
   /** Cancels what runs and waits for it. Idempotent. */
   close(): Promise<void>;
@@ -46,6 +46,10 @@ const asCorralError = (error: unknown, id: string): CorralError =>
 
 interface Dependencies {
   readonly db: Db;
+  /** Names this server among those that share the database; one process at a time has it. */
+  readonly server: string;
+  /** Work of a server that was silent for so long is taken for abandoned. */
+  readonly leaseSeconds?: number;
   readonly onDefect: (error: unknown, operation: string) => void;
   readonly now?: () => Date;
 }
@@ -90,9 +94,19 @@ function newEntry(project: string, kind: Operation['kind']): Running {
 }
 
 export function createOperationService(deps: Dependencies): OperationService {
-  const { db, now = () => new Date() } = deps;
+  const { db, server, leaseSeconds = 60, onDefect, now = () => new Date() } = deps;
+  const owner = `${server}${process.pid}:${crypto.randomUUID()}`;
   const running = new Map<string, Running>();
   const stopping = new AbortController();
+  const heartbeat = setInterval(
+    () => {
+      if (running.size === 0) return;
+      operationStore.renew(db, owner, leaseSeconds).catch((error) => onDefect(error, 'all'));
+    },
+    (leaseSeconds * 1000) / 3,
+  );
+  heartbeat.unref();
+  const recover = () => operationStore.failAbandoned(db, { at: now(), server, owner });
 
   const begin = async (context: RequestContext, work: OperationWork): Promise<Operation> => {
     const { kind } = work;
@@ -109,7 +123,7 @@ export function createOperationService(deps: Dependencies): OperationService {
     };
     try {
       const row = { id: entry.id, project, kind, message: 'Starting.', created_at: now() };
-      await operationStore.insert(db, row);
+      await operationStore.insert(db, { ...row, owner }, leaseSeconds);
     } catch (error) {
       leave();
       throw error;
@@ -125,13 +139,19 @@ export function createOperationService(deps: Dependencies): OperationService {
       for (const entry of running.values()) {
         if (entry.id === id && entry.project === context.projectId) return entry.operation;
       }
-      const row = await operationStore.find(db, context.projectId, id);
+      let row = await operationStore.find(db, context.projectId, id);
+      if (row?.status === 'running') {
+        // Another server does it, if that one lives.
+        await recover();
+        row = await operationStore.find(db, context.projectId, id);
+      }
       if (!row) throw new CorralError('not_found', { params: { kind: 'operation', id } });
       const { kind, status, message, result, error } = row;
       return { id, kind, status, progress: { message, ...noProgress }, result, error };
     },
-    recover: () => operationStore.failRunning(db, now()),
+    recover,
     async close() {
+      clearInterval(heartbeat);
       stopping.abort();
       await Promise.all([...running.values()].map(({ done }) => done.promise));
     },

@@ -12,6 +12,10 @@ export interface OperationsTable {
   message: string;
   result: NullableJson<Record<string, unknown>>;
   error: NullableJson<NonNullable<Operation['error']>>;
+  /** The server process that does the work. */
+  owner: string | null;
+  /** After this, nobody does. */
+  lease_expires_at: Timestamp | null;
   created_at: Timestamp;
   finished_at: Timestamp | null;
 }
@@ -37,6 +41,13 @@ export const operationsMigrations: FeatureMigrations = {
         finished_at timestamptz
       )`.execute(db);
       await sql`create index operations_running on operations (status) where status = 'running'`.execute(
+        db,
+      );
+    },
+  },
+  '0501_operations_lease': {
+    async up(db) {
+      await sql`alter table operations add column owner text, add column lease_expires_at timestamptz`.execute(
         db,
       );
     },

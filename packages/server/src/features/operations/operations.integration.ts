@@ -19,17 +19,26 @@ const context = contextFor('p1');
 
 let database: Database;
 let defects: unknown[];
-const start = (): OperationService =>
-  createOperationService({ db: database.db, onDefect: (error) => defects.push(error) });
+let services: OperationService[];
+const start = (server = 'host:/home:'): OperationService => {
+  const onDefect = (error: unknown) => defects.push(error);
+  const service = createOperationService({ db: database.db, server, leaseSeconds: 3, onDefect });
+  services.push(service);
+  return service;
+};
 const ended = async (service: OperationService, id: string) => {
   await expect.poll(async () => (await service.get(context, id)).status).not.toBe('running');
   return service.get(context, id);
 };
 beforeEach(async () => {
   defects = [];
+  services = [];
   database = await createTestDb();
 });
-afterEach(() => database.close());
+afterEach(async () => {
+  await Promise.all(services.map((service) => service.close()));
+  await database.close();
+});
 
 test('progress is seen while it runs, the result afterwards, also by a later process', async () => {
   const service = start();
@@ -107,5 +116,32 @@ test('closing cancels what runs; what a dead process left running is failed at t
   expect(await next.get(context, id)).toMatchObject({
     status: 'failed',
     error: { code: 'cancelled', next: expect.stringContaining('again') },
+  });
+});
+
+test('what another server does is left to it while it lives, and failed when it is silent', async () => {
+  const [first, second] = [start('host:/one:'), start('host:/two:')];
+  const { id } = await first.begin(context, {
+    kind: 'model_pull',
+    key: 'k',
+    run: (_, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new CorralError('cancelled')));
+      }),
+  });
+  await second.recover();
+  expect((await second.get(context, id)).status).toBe('running');
+  const lease = async () => {
+    const row = await database.db.selectFrom('operations').selectAll().executeTakeFirstOrThrow();
+    return row.lease_expires_at?.getTime() ?? 0;
+  };
+  const before = await lease();
+  await expect.poll(lease, { timeout: 20_000 }).toBeGreaterThan(before);
+  expect((await second.get(context, id)).status).toBe('running');
+  const gone = { owner: 'host:/gone:1:x', lease_expires_at: new Date(0) };
+  await database.db.updateTable('operations').set(gone).execute();
+  expect(await second.get(context, id)).toMatchObject({
+    status: 'failed',
+    error: { code: 'cancelled' },
   });
 });
