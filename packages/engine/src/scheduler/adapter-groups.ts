@@ -9,56 +9,47 @@ export interface AdapterShare {
 }
 
 export interface GroupCosts {
-  /** What a rank of a stack costs for a token: its multiplications over those of the base. */
+  /** What a rank of a stack costs for a token. */
   readonly rank: number;
-  /** What a decode costs beside its tokens. */
-  readonly decode: number;
   /** What it costs to change the stack: llama.cpp reserves its graphs again, weights are copied. */
   readonly change: number;
-}
-
-export interface GroupLimits {
-  /** Ranks of the largest stack. */
-  readonly ranks: number;
-  /** Ranks of the stack that so many need. */
+  /** Ranks of the stack that so many need; Infinity where there is none. */
   stackSize(ranks: number): number;
 }
 
 /**
- * A decode of few tokens costs as if it had this many more: the weights are read for each. Measured on two
- * cores: 8 tokens 46 ms, 32 tokens 98 ms (135M, Q8_0).
+ * A decode costs as if it had this many more tokens: the weights are read for each. Measured on one core with
+ * 135M in Q8_0: 8 tokens 46 ms, 32 tokens 98 ms.
  */
-export const decodeTokens = 7;
+export const decodeTokens = 13;
 
-const stacked = (ranks: number, { stackSize }: GroupLimits): number =>
-  ranks === 0 ? 0 : stackSize(ranks);
-
-/** Groups of shares, each of which becomes a decode; the shares of fewest tokens first. */
+/**
+ * The groups, each of which becomes a decode, that cost least together among those that keep the order of
+ * their tokens' number; those of fewest tokens first.
+ */
 export function groupShares<Share extends AdapterShare>(
   shares: readonly Share[],
   costs: GroupCosts,
-  limits: GroupLimits,
 ): Share[][] {
-  const groups: { members: Share[]; tokens: number; ranks: number }[] = [];
-  for (const share of shares.toSorted((a, b) => a.tokens - b.tokens)) {
-    const group = groups.at(-1);
-    if (!group) {
-      groups.push({ members: [share], tokens: share.tokens, ranks: share.ranks });
-      continue;
+  const sorted = shares.toSorted((a, b) => a.tokens - b.tokens);
+  // The best way to group the first i shares: its cost, and where its last group begins.
+  const best = [{ cost: 0, start: 0 }];
+  for (let end = 1; end <= sorted.length; end++) {
+    let found = { cost: Number.POSITIVE_INFINITY, start: end - 1 };
+    let tokens = 0;
+    let ranks = 0;
+    for (let start = end - 1; start >= 0; start--) {
+      tokens += sorted[start]?.tokens ?? 0;
+      ranks += sorted[start]?.ranks ?? 0;
+      const stack = ranks === 0 ? 0 : costs.stackSize(ranks);
+      const decode = decodeTokens + costs.change + tokens * (1 + costs.rank * stack);
+      const cost = (best[start]?.cost ?? 0) + decode;
+      if (cost < found.cost) found = { cost, start };
     }
-    const tokens = group.tokens + share.tokens;
-    const ranks = group.ranks + share.ranks;
-    const together = tokens * stacked(ranks, limits);
-    const apart =
-      group.tokens * stacked(group.ranks, limits) + share.tokens * stacked(share.ranks, limits);
-    const extra = costs.rank * (together - apart);
-    if (ranks <= limits.ranks && extra <= costs.decode + costs.change) {
-      group.members.push(share);
-      group.tokens = tokens;
-      group.ranks = ranks;
-    } else {
-      groups.push({ members: [share], tokens: share.tokens, ranks: share.ranks });
-    }
+    best.push(found);
   }
-  return groups.map(({ members }) => members);
+  const groups: Share[][] = [];
+  for (let end = sorted.length; end > 0; end = best[end]?.start ?? 0)
+    groups.unshift(sorted.slice(best[end]?.start, end));
+  return groups;
 }

@@ -57,6 +57,9 @@ const reserveMsPerLayer = 0.22;
 /** A stop of the callback, of which there is one for each target: 7 µs. */
 const stopMsPerLayer = 0.05;
 
+/** A stack's products are narrow: a multiplication of theirs takes longer than one of the base. */
+const rankOverhead = 1.4;
+
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 function sharesOf(plan: readonly PlannedFeed[], options: StackingOptions): Share[] {
@@ -134,6 +137,11 @@ class Stacking implements AdapterStacking {
     decodeGroup(this.#options.context, feeds);
   }
 
+  /** What a rank costs for a token, in tokens of the base. */
+  get #rankTokens(): number {
+    return rankOverhead * this.#options.rankCost();
+  }
+
   get #changeMs(): number {
     return reserveMsPerLayer * this.#options.layers;
   }
@@ -147,16 +155,14 @@ class Stacking implements AdapterStacking {
     );
     const lists = formats.size === 0 ? [[]] : [...formats.values()];
     if (base) lists[0]?.push(base);
-    const costs = {
-      rank: this.#options.rankCost(),
-      decode: decodeTokens,
-      change: this.#changeMs / this.#tokenMs,
-    };
     return lists.flatMap((list) => {
       const format = list.find(({ packed }) => packed)?.packed?.format ?? 'float32';
-      const sizeOf = (ranks: number): number =>
-        this.#options.planFor(format, ranks)?.ranks ?? Number.POSITIVE_INFINITY;
-      return groupShares(list, costs, { ranks: Number.POSITIVE_INFINITY, stackSize: sizeOf });
+      return groupShares(list, {
+        rank: this.#rankTokens,
+        change: this.#changeMs / this.#tokenMs,
+        stackSize: (ranks) =>
+          this.#options.planFor(format, ranks)?.ranks ?? Number.POSITIVE_INFINITY,
+      });
     });
   }
 
@@ -178,9 +184,8 @@ class Stacking implements AdapterStacking {
 
   /** Learns how fast the base is; a step of few tokens says it as well as one of many. */
   #measure(tokens: number, ms: number): void {
-    const { rankCost, layers } = this.#options;
-    const stops = this.ranks > 0 ? stopMsPerLayer * layers : 0;
-    const units = tokens + decodeTokens + rankCost() * tokens * this.ranks;
+    const stops = this.ranks > 0 ? stopMsPerLayer * this.#options.layers : 0;
+    const units = tokens + decodeTokens + this.#rankTokens * tokens * this.ranks;
     this.#tokenMs += 0.1 * (Math.max(0.01, (ms - stops) / units) - this.#tokenMs);
   }
 
@@ -201,9 +206,9 @@ class Stacking implements AdapterStacking {
     if (usable) {
       const spare = current.stack.plan.ranks - (plan?.ranks ?? 0);
       if (spare <= 0) return;
-      const { rankCost, layers } = this.#options;
-      const stops = plan === null || adapters.length === 1 ? stopMsPerLayer * layers : 0;
-      this.#regret += spare * rankCost() * tokens * this.#tokenMs + stops;
+      const stops =
+        plan === null || adapters.length === 1 ? stopMsPerLayer * this.#options.layers : 0;
+      this.#regret += spare * this.#rankTokens * tokens * this.#tokenMs + stops;
       if (this.#regret < this.#changeMs) return;
     }
     this.#regret = 0;
