@@ -134,6 +134,19 @@ export async function runProgram(
     program.outputHelp();
     return exitCodes.ok;
   }
+  const misuse = (message: string): number => {
+    const usage = new UsageError(sentence(message), helpFor(argv, options.commands));
+    if (argv.includes('--json')) {
+      const { message: why, next } = usage;
+      io.err(`${JSON.stringify({ error: { code: 'usage', message: why, next } })}\n`);
+    } else {
+      io.err(formatFailure('The command was not understood.', describeFailure(usage), io.colors));
+    }
+    return exitCodes.misuse;
+  };
+  // The parser would show the help of what is above, and call that a success.
+  const unknown = argv.includes('--help') ? unknownWord(argv, options.commands) : null;
+  if (unknown !== null) return misuse(`unknown command '${unknown}'`);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return outcome.code;
@@ -143,15 +156,21 @@ export async function runProgram(
       return exitCodes.ok;
     }
     if (error.code === 'commander.help') return exitCodes.misuse;
-    const usage = new UsageError(sentence(error.message), helpFor(argv, options.commands));
-    if (argv.includes('--json')) {
-      const { message, next } = usage;
-      io.err(`${JSON.stringify({ error: { code: 'usage', message, next } })}\n`);
-    } else {
-      io.err(formatFailure('The command was not understood.', describeFailure(usage), io.colors));
-    }
-    return exitCodes.misuse;
+    return misuse(error.message);
   }
+}
+
+/** The first word that names no command where one is wanted. */
+function unknownWord(argv: readonly string[], commands: readonly CommandSpec[]): string | null {
+  let level = commands;
+  for (const word of argv) {
+    if (word.startsWith('-') || level.length === 0) return null;
+    const found = level.find(({ name }) => name === word);
+    if (found === undefined) return word;
+    // A group that can be run itself takes any word for its argument.
+    level = found.run === undefined ? (found.subcommands ?? []) : [];
+  }
+  return null;
 }
 
 /** "See corral models pull --help": the deepest command that the words name. */

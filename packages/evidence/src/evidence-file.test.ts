@@ -136,6 +136,18 @@ describe('what is wrong', () => {
     expect(codes(verdict)).toEqual(['key_unexpected', 'signature_invalid']);
   });
 
+  it('compares a proof with an older head of its size, and says so when it cannot', () => {
+    const proof = Buffer.from(proofFileText(proofOf(1)));
+    const checked = (olderCheckpoint: string) => verifyEvidenceFile(proof, { olderCheckpoint });
+    expect(checked(bundle.checkpoint)).toMatchObject({ ok: true });
+    expect(codes(checked(logOf(3).bundle.checkpoint))).toEqual(['history_unknown']);
+    const tree = new MerkleTree();
+    for (const text of ['a', 'b', 'c', 'd', 'e']) tree.append(leafHash(utf8(text)));
+    const foreign = signCheckpoint({ size: 5, root: tree.root() }, signer);
+    expect(codes(checked(foreign))).toEqual(['history_rewritten']);
+    expect(codes(checked('no head'))).toEqual(['signature_invalid']);
+  });
+
   it('says that history was rewritten since an older head', () => {
     const older = logOf(3).bundle.checkpoint;
     expect(verifyEvidenceFile(file, { olderCheckpoint: older }).ok).toBe(true);

@@ -19,14 +19,23 @@ import type {
 import { leafHash } from './merkle-tree.ts';
 import { checkHead, checkSize, Findings, HistoryCheck, olderHead, verifyProof } from './verify.ts';
 
+/** The lines of an exported log, one at a time, for logs that are larger than memory. */
+export const bundleLine = {
+  first: (verifierKey: string): string =>
+    `${canonicalJson({ schema: 'corral-evidence/1', verifier_key: verifierKey })}\n`,
+  /** Throws `not_canonical` for a bad leaf. */
+  entry: (leaf: string, index: number): string => {
+    const event = parseCanonicalJson(leaf);
+    return `${canonicalJson({ event, hash: toBase64(leafHash(utf8(leaf))), index })}\n`;
+  },
+  last: (checkpoint: string): string => `${canonicalJson({ checkpoint })}\n`,
+} as const;
+
 /** The lines of an exported log, each ending in a newline. Throws `not_canonical` for a bad leaf. */
 export function* bundleFileLines(bundle: EvidenceBundle): Generator<string> {
-  yield `${canonicalJson({ schema: bundle.schema, verifier_key: bundle.verifier_key })}\n`;
-  for (const [index, leaf] of bundle.leaves.entries()) {
-    const event = parseCanonicalJson(leaf);
-    yield `${canonicalJson({ event, hash: toBase64(leafHash(utf8(leaf))), index })}\n`;
-  }
-  yield `${canonicalJson({ checkpoint: bundle.checkpoint })}\n`;
+  yield bundleLine.first(bundle.verifier_key);
+  for (const [index, leaf] of bundle.leaves.entries()) yield bundleLine.entry(leaf, index);
+  yield bundleLine.last(bundle.checkpoint);
 }
 
 /** The file of one proof. */

@@ -33,7 +33,8 @@ export type ProblemCode =
   | 'size_mismatch'
   | 'root_mismatch'
   | 'proof_invalid'
-  | 'history_rewritten';
+  | 'history_rewritten'
+  | 'history_unknown';
 
 export interface Problem {
   readonly code: ProblemCode;

@@ -14,7 +14,7 @@ export {
 } from './checkpoint.ts';
 export { generateSigningKey, sha256 } from './crypto.ts';
 export { EvidenceError, type EvidenceErrorCode } from './evidence-error.ts';
-export { bundleFileLines, proofFileText, verifyEvidenceFile } from './evidence-file.ts';
+export { bundleFileLines, bundleLine, proofFileText, verifyEvidenceFile } from './evidence-file.ts';
 export type {
   EvidenceBundle,
   EvidenceProof,

@@ -165,7 +165,23 @@ export function verifyBundle(bundle: EvidenceBundle, options: VerifyOptions = {}
   return findings.verdict('bundle', head, bundle.verifier_key);
 }
 
-/** Verifies one entry's proof against the signed head inside it. */
+/** A proof of one entry shows nothing of the others: it can agree with an older head only of its own size. */
+function compareHeads(findings: Findings, head: Checkpoint, older: Checkpoint | undefined): void {
+  if (older === undefined) return;
+  if (older.size !== head.size) {
+    findings.add(
+      'history_unknown',
+      `A proof of one entry cannot show whether the log of ${head.size} entries extends the one of ${older.size}: export the log and verify that against the older head.`,
+    );
+  } else if (!equalBytes(older.root, head.root)) {
+    findings.add(
+      'history_rewritten',
+      `The older head was signed over ${older.size} other entries.`,
+    );
+  }
+}
+
+/** Verifies one entry's proof against the signed head inside it, and that against an older one of its size. */
 export function verifyProof(proof: EvidenceProof, options: VerifyOptions = {}): Verification {
   const findings = new Findings();
   const head = checkHead(findings, proof, options);
@@ -190,5 +206,7 @@ export function verifyProof(proof: EvidenceProof, options: VerifyOptions = {}): 
       );
     }
   }
+  if (head !== undefined)
+    compareHeads(findings, head, olderHead(findings, options, proof.verifier_key));
   return findings.verdict('proof', head, proof.verifier_key);
 }

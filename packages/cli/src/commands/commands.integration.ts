@@ -102,6 +102,20 @@ describe('commands on a server', () => {
       expect(ran).toMatchObject({ code: 0 });
       expect(ran.out).toContain('✓ verified');
     }
+    const head = join(site.home, 'head.txt');
+    await writeFile(
+      head,
+      JSON.parse((await site.run('evidence', 'head', '--json')).out).checkpoint,
+    );
+    const same = await runCorral(['evidence', 'verify', proof, '--head', head], nowhere);
+    expect(same).toMatchObject({ code: 0 });
+    await site.run('models', 'pull', 'other');
+    await writeFile(
+      head,
+      JSON.parse((await site.run('evidence', 'head', '--json')).out).checkpoint,
+    );
+    const later = await runCorral(['evidence', 'verify', proof, '--head', head], nowhere);
+    expect(later.err).toContain('A proof of one entry cannot show');
     await writeFile(log, (await readFile(log, 'utf8')).replace('model.pulled', 'model.pushed'));
     const changed = await runCorral(['evidence', 'verify', log], nowhere);
     expect(changed.code).toBe(1);

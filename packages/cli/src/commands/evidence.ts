@@ -1,9 +1,9 @@
 // `corral evidence`: the signed log of what happened: its head, a proof of one entry, a copy of it all,
 // and the check of such files without any server.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { CorralError } from '@corral/contracts';
-import { bundleFileLines, proofFileText, verifyEvidenceFile, type Problem } from '@corral/evidence';
+import { CorralError, type EvidenceHead } from '@corral/contracts';
+import { bundleLine, proofFileText, verifyEvidenceFile, type Problem } from '@corral/evidence';
 import type { CorralClient } from '@corral/sdk';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { connect, show, type Context } from '../context.ts';
@@ -100,19 +100,43 @@ async function verify(context: Context, input: Input): Promise<void> {
   );
 }
 
+/** The log of `head`, a page at a time. */
+async function* linesOf(
+  { entries }: CorralClient['evidence'],
+  { size, checkpoint, verifier_key }: EvidenceHead,
+): AsyncGenerator<string> {
+  yield bundleLine.first(verifier_key);
+  let next = 0;
+  for await (const { index, leaf } of allEvidence({ entries })) {
+    if (next === size) break; // Younger than the head.
+    // Other keys see the entries of their own project.
+    if (index !== next) break;
+    yield bundleLine.entry(leaf, index);
+    next += 1;
+  }
+  if (next < size)
+    throw new CorralError('permission_denied', { params: { scope: 'admin of the operator' } });
+  yield bundleLine.last(checkpoint);
+}
+
 async function exportAll(context: Context, input: Input): Promise<void> {
   const output = input.requiredText('output');
-  const bundle = await (await connect(context)).evidence.export();
+  const { evidence } = await connect(context);
+  const head = await evidence.head();
+  const part = `${output}.part`;
   try {
-    await writeFile(output, [...bundleFileLines(bundle)].join(''));
+    await writeFile(part, linesOf(evidence, head), { signal: context.signal });
+    await rename(part, output);
   } catch (error) {
+    await rm(part, { force: true });
+    if (CorralError.isInstance(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandError(reason, `Choose another place than "${output}".`);
   }
   show(
     context,
-    { entries: bundle.leaves.length, output: resolve(output) },
-    `${context.io.colors.green('✓')} ${bundle.leaves.length} entries in ${output}\n  Check it anywhere: corral evidence verify ${output}`,
+    { entries: head.size, output: resolve(output) },
+    `${context.io.colors.green('✓')} ${head.size} entries in ${output}\n  Check it anywhere: corral evidence verify ${output}`,
   );
 }
 

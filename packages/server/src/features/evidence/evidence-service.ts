@@ -39,9 +39,13 @@ export interface EvidenceService extends AuditLog {
   }): Promise<readonly EntryRow[]>;
   /** Inclusion proof against the current head. Throws `not_found`. */
   prove(index: number, project: string | null): Promise<EvidenceProof>;
-  /** The whole log with its head. */
-  export(): Promise<EvidenceBundle>;
+  /** The whole log as of now; its leaves are read as they are asked for, a page at a time. */
+  export(): Promise<EvidenceExport>;
 }
+
+export type EvidenceExport = Omit<EvidenceBundle, 'leaves'> & {
+  readonly leaves: AsyncIterable<readonly string[]>;
+};
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
@@ -81,22 +85,30 @@ export function createEvidenceService(deps: {
         };
       }),
     async export() {
-      const head = await currentHead();
-      const leaves: string[] = [];
-      while (leaves.length < head.size) {
-        const page = await evidenceStore.listEntries(db, {
-          project: null,
-          from: leaves.length,
-          below: head.size,
-          limit: exportPage,
-        });
-        if (page.length === 0) throw damaged(`entry ${leaves.length} is missing`);
-        leaves.push(...page.map(({ leaf }) => leaf));
-      }
-      const { checkpoint, verifier_key } = head;
-      return { schema: 'corral-evidence/1', leaves, checkpoint, verifier_key };
+      const { size, checkpoint, verifier_key } = await currentHead();
+      return {
+        schema: 'corral-evidence/1',
+        leaves: leavesOf(db, size),
+        checkpoint,
+        verifier_key,
+      };
     },
   };
+}
+
+async function* leavesOf(db: Db, size: number): AsyncGenerator<readonly string[]> {
+  let from = 0;
+  while (from < size) {
+    const page = await evidenceStore.listEntries(db, {
+      project: null,
+      from,
+      below: size,
+      limit: exportPage,
+    });
+    if (page.length === 0) throw damaged(`entry ${from} is missing`);
+    yield page.map(({ leaf }) => leaf);
+    from += page.length;
+  }
 }
 
 async function appendLeaf(tx: Tx, event: AuditInput, time: Date): Promise<void> {

@@ -42,6 +42,14 @@ describe('evidence log', () => {
     }
   });
 
+  it('gives a log of several pages whole', async () => {
+    await append(1100);
+    const { json: bundle } = await get('/export');
+    const { json: head } = await get('/head');
+    expect(bundle.leaves).toHaveLength(head.size);
+    expect(verifyBundle(bundle, { verifierKey: head.verifier_key })).toMatchObject({ ok: true });
+  });
+
   it('holds an event if and only if its change was committed, in order, without gaps', async () => {
     const { db, audit } = server.parts.platform;
     const { json: before } = await get('/head');
