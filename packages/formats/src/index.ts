@@ -59,4 +59,5 @@ export {
   tokenizerJsonFromGguf,
   type TokenizerFiles,
 } from './tokenizer-from-gguf.ts';
+export { readTokenizerFolder } from './tokenizer-folder.ts';
 export { ggufTokenizerFromJson } from './tokenizer-to-gguf.ts';

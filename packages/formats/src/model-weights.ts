@@ -1,7 +1,6 @@
 // A base model whatever its file: config, tokenizer and weights under Hugging Face's names and row order,
 // read tensor by tensor as float32. Checks that the tensors are those the config calls for.
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { openFileSource } from './byte-source.ts';
 import { detectFormat } from './detect-format.ts';
 import { FormatError, withPath } from './format-error.ts';
@@ -10,14 +9,12 @@ import { validateModelHeader } from './gguf-validate.ts';
 import { modelConfigFromGguf } from './model-config-gguf.ts';
 import { permutesQk, type ModelConfig } from './model-config.ts';
 import { unpermuteQk, unpermuteQkBytes } from './permute-qk.ts';
-import { readJsonFile } from './read-json-file.ts';
 import { readModelConfig } from './read-model-config.ts';
 import { openSafetensors } from './safetensors-folder.ts';
-import { isJsonObject } from './strict-json.ts';
 import { hfTensorName, permutedProjection } from './tensor-names.ts';
 import { expectedTensors } from './expected-tensors.ts';
 import { tokenizerJsonFromGguf, type TokenizerFiles } from './tokenizer-from-gguf.ts';
-import { ggufTokenizerFromJson } from './tokenizer-to-gguf.ts';
+import { readTokenizerFolder } from './tokenizer-folder.ts';
 
 export interface ModelTensor {
   /** Hugging Face's name. */
@@ -100,32 +97,9 @@ async function openGguf(file: GgufFile): Promise<Opened> {
   };
 }
 
-/** tokenizer.json rebuilt as llama.cpp understands it, so that training and serving see the same ids. */
-async function readTokenizer(folder: string): Promise<TokenizerFiles> {
-  const path = join(folder, 'tokenizer.json');
-  const tokenizerJson = await readJsonFile(path, 'tokenizer');
-  const tokenizerConfig = await readJsonFile(join(folder, 'tokenizer_config.json'), 'config').catch(
-    (error: unknown) => {
-      if (FormatError.isInstance(error)) throw error;
-      return {};
-    },
-  );
-  return withPath(path, () => {
-    if (!isJsonObject(tokenizerJson) || !isJsonObject(tokenizerConfig))
-      throw new FormatError('the tokenizer files are no JSON objects');
-    const rebuilt = tokenizerJsonFromGguf(
-      ggufTokenizerFromJson({ tokenizerJson, tokenizerConfig }),
-    );
-    return {
-      tokenizerJson: rebuilt.tokenizerJson,
-      tokenizerConfig: { ...tokenizerConfig, ...rebuilt.tokenizerConfig },
-    };
-  });
-}
-
 async function openFolder(path: string): Promise<ModelWeights> {
   const config = await readModelConfig(path);
-  const tokenizer = await readTokenizer(path);
+  const tokenizer = await readTokenizerFolder(path);
   const file = await openSafetensors(path);
   try {
     const tensors = new Map<string, ModelTensor>();
@@ -150,7 +124,7 @@ async function openFolder(path: string): Promise<ModelWeights> {
   }
 }
 
-/** `path`: a GGUF file, or a folder with config.json, tokenizer.json and safetensors. */
+/** `path`: a GGUF file, or a folder with config.json, a tokenizer and safetensors. */
 export async function openModelWeights(path: string): Promise<ModelWeights> {
   if ((await stat(path)).isDirectory()) return openFolder(path);
   const source = await openFileSource(path);
