@@ -71,6 +71,25 @@ function loadedModel({ model, loading }: HostState): LoadedModel {
   throw new CorralError('engine_unavailable', { params: { model: '', reason } });
 }
 
+/** Where guessed tokens came true a step brings several of one request: one event tells them all. */
+function addNews(news: GenerationEvent[], event: GenerationEvent): void {
+  const last = news.at(-1);
+  if (!last || last.id !== event.id) {
+    news.push(event);
+    return;
+  }
+  const logprobs = [...(last.logprobs ?? []), ...(event.logprobs ?? [])];
+  const toolCalls = [...(last.tool_calls ?? []), ...(event.tool_calls ?? [])];
+  news[news.length - 1] = {
+    ...last,
+    ...event,
+    text: last.text + event.text,
+    tokens: [...last.tokens, ...event.tokens],
+    ...(logprobs.length > 0 && { logprobs }),
+    ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+  };
+}
+
 /** Sends what came of a step, as one message. */
 function flush(state: HostState, send: EngineHostOptions['send']): void {
   if (state.news.length === 0) return;
@@ -93,7 +112,7 @@ async function load(
       checkFile,
       path: request.model_path,
       options: request.options,
-      emit: (event) => state.news.push(event),
+      emit: (event) => addNews(state.news, event),
       finishScore: (id, value) => send({ type: 'result', id, value }),
       fail: (id, error) => send({ type: 'error', id, error: toErrorPayload(error) }),
     });

@@ -34,11 +34,33 @@ export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>, limit =
   return i;
 }
 
+interface Found {
+  readonly entry: PrefixEntry;
+  readonly length: number;
+}
+
+/** The entry that saves most tokens; of equal ones the shorter, since less is copied. */
+function bestOf(
+  entries: Iterable<PrefixEntry>,
+  { tokens, limit, cut }: Omit<PrefixQuery, 'namespace'>,
+): Found | null {
+  let found: Found | null = null;
+  for (const entry of entries) {
+    const length = reusable(commonPrefix(tokens, entry.tokens, limit), entry.smallFrom, cut);
+    const better =
+      !found ||
+      length > found.length ||
+      (length === found.length && entry.tokens.length < found.entry.tokens.length);
+    if (length > 0 && better) found = { entry, length };
+  }
+  return found;
+}
+
 export interface PrefixIndex {
   readonly size: number;
   readonly bytes: number;
   /** The entry that saves most tokens, and how many; null when none saves any. Does not touch its age. */
-  best(query: PrefixQuery): { readonly entry: PrefixEntry; readonly length: number } | null;
+  best(query: PrefixQuery): Found | null;
   /** False when an entry that begins with these tokens is there already. */
   add(entry: Omit<PrefixEntry, 'usedAt'>): boolean;
   touch(entry: PrefixEntry): void;
@@ -67,19 +89,7 @@ export function createPrefixIndex(): PrefixIndex {
     get bytes() {
       return bytes;
     },
-    best: ({ namespace, tokens, limit, cut }) => {
-      let found: { entry: PrefixEntry; length: number } | null = null;
-      for (const entry of of(namespace)) {
-        const length = reusable(commonPrefix(tokens, entry.tokens, limit), entry.smallFrom, cut);
-        // Of equal ones the shorter: less to copy.
-        const better =
-          !found ||
-          length > found.length ||
-          (length === found.length && entry.tokens.length < found.entry.tokens.length);
-        if (length > 0 && better) found = { entry, length };
-      }
-      return found;
-    },
+    best: (query) => bestOf(of(query.namespace), query),
     add: (entry) => {
       const { namespace, tokens } = entry;
       for (const other of of(namespace)) {

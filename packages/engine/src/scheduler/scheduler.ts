@@ -219,7 +219,7 @@ export class Scheduler {
   }
 
   #expire(now: number): void {
-    const late = ({ deadline }: SequenceTask): boolean => deadline != null && deadline <= now;
+    const late = ({ deadline }: SequenceTask): boolean => (deadline ?? Infinity) <= now;
     const expire = (task: SequenceTask): void => (task.expire ? task.expire() : task.cancel());
     for (;;) {
       const task = this.#queue.remove(late);
@@ -312,7 +312,7 @@ export class Scheduler {
     return { namespace, tokens: task.tokens, limit, cut };
   }
 
-  #sources(): RunningSequence[] {
+  #sources(): (RunningSequence & { readonly cut: number })[] {
     if (!this.#context.partial) return [];
     return this.#slots
       .filter((slot) => slot.task.cacheable === true && !slot.waiting && !slot.broken)
@@ -323,7 +323,11 @@ export class Scheduler {
   #isComing(query: PrefixQuery): boolean {
     const sources = this.#sources().filter((source) => source.namespace === query.namespace);
     if (sources.length === 0) return false;
-    const coming = sources.map((source) => ({ ...source, fed: source.tokens.length }));
+    const coming = sources.map((source) => ({
+      ...source,
+      fed: source.tokens.length,
+      smallFrom: Math.min(source.smallFrom, source.cut),
+    }));
     const later = this.#pool.found(query, coming);
     return later >= this.#pool.found(query, sources) + shortestReuse;
   }

@@ -3,8 +3,13 @@
 // longest unused is saved as bytes and lent out. Knows nothing of steps and tenants: the namespace of an
 // entry is a string that is either equal or not.
 import type { SequenceMemory } from '../llama-cpp/native-types.ts';
-import { commonPrefix, createPrefixIndex, type PrefixQuery } from './prefix-index.ts';
-import type { PrefixEntry, PrefixIndex } from './prefix-index.ts';
+import {
+  commonPrefix,
+  createPrefixIndex,
+  type PrefixEntry,
+  type PrefixIndex,
+  type PrefixQuery,
+} from './prefix-index.ts';
 import { largePiece, reusable, shortestReuse } from './prompt-cut.ts';
 
 /** A sequence that is lent to a task, and what it holds already. */
@@ -88,13 +93,14 @@ export class SequencePool {
     const kept = this.#index.best(query);
     const { entry = null, length = 0 } = kept ?? {};
     const copied = running.some((source) => reusableOf(query, source) > length);
-    if (entry?.sequence != null && !copied && entry.tokens.length - length <= largePiece)
+    const holder = entry?.sequence ?? null;
+    if (entry && holder !== null && !copied && entry.tokens.length - length <= largePiece)
       return this.#takeOver(entry, length);
     const sequence = this.lend(entry);
     if (sequence !== null) return this.fill(sequence, query, running);
     // All are lent but the very one that holds the prefix: it is kept as bytes and lent as it is.
-    if (entry?.sequence == null) return null;
-    const state = this.#memory.save(entry.sequence);
+    if (!entry || holder === null) return null;
+    const state = this.#memory.save(holder);
     const lent = this.#takeOver(entry, length);
     this.#keep({ ...entry, sequence: null, state });
     return lent;
@@ -133,7 +139,7 @@ export class SequencePool {
 
   /** Drops what `matches` accepts, at once. */
   drop(matches: (namespace: string) => boolean): void {
-    for (const entry of [...this.#index]) if (matches(entry.namespace)) this.#discard(entry);
+    for (const entry of this.#index) if (matches(entry.namespace)) this.#discard(entry);
   }
 
   #copy(source: PrefixEntry | RunningSequence, to: number, length: number): boolean {

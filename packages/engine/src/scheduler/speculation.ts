@@ -18,7 +18,8 @@ const priors = [0.3, 0.6, 0.8, 0.92];
 /** Weight of the last guess. */
 const weight = 0.15;
 
-const classOf = (matched: number): number => (matched < 4 ? 0 : matched < 8 ? 1 : matched < 16 ? 2 : 3);
+const classOf = (matched: number): number =>
+  matched < 4 ? 0 : matched < 8 ? 1 : matched < 16 ? 2 : 3;
 
 /** What is known of one stream's guesses. */
 interface Experience {
