@@ -3,6 +3,7 @@
 // body has been read). A failure is sent as an error event before the end, never a silent cut. Fastify's
 // own stream reply is not used: a web stream costs eight times as much an event.
 import type { ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { CorralError, toErrorBody } from '@corral/contracts';
 import type { FastifyReply } from 'fastify';
 
@@ -76,10 +77,12 @@ export class SseStreams {
     if (raw.destroyed) leave();
 
     const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
+    const socket = directSocket(raw);
     const write = (text: string): Promise<void> | undefined => {
       if (isClosed()) return undefined;
-      raw.write(text);
-      return raw.writableLength > maxBufferedBytes ? drained(raw) : undefined;
+      if (socket === null) raw.write(text);
+      else writeChunk(socket, text);
+      return behind(raw) > maxBufferedBytes ? drained(raw, socket) : undefined;
     };
     const close = async (last: string): Promise<void> => {
       if (isClosed()) return;
@@ -116,15 +119,36 @@ export class SseStreams {
   }
 }
 
+/**
+ * Where chunks can be written in one piece: node's own response writes length, text and line ends of a chunk
+ * as four buffers, which costs a third of the time that a token takes in this process. Null where the response
+ * does the framing otherwise: HTTP/1.0, or no socket at all.
+ */
+function directSocket(raw: ServerResponse): Socket | null {
+  raw.flushHeaders();
+  return raw.chunkedEncoding && raw.socket instanceof Socket ? raw.socket : null;
+}
+
+/** One chunk of RFC 9112, 7.1. */
+function writeChunk(socket: Socket, text: string): void {
+  const bytes = Buffer.byteLength(text);
+  // What is all ASCII needs no encoding.
+  const encoding = bytes === text.length ? 'latin1' : 'utf8';
+  socket.write(`${bytes.toString(16)}\r\n${text}\r\n`, encoding);
+}
+
+const behind = (raw: ServerResponse): number => raw.socket?.writableLength ?? raw.writableLength;
+
 /** Until the client has read what it was behind, or has gone. */
-const drained = (raw: ServerResponse): Promise<void> =>
+const drained = (raw: ServerResponse, socket: Socket | null): Promise<void> =>
   new Promise((resolve) => {
+    const source = socket ?? raw;
     const finish = (): void => {
-      raw.off('drain', finish);
+      source.off('drain', finish);
       raw.off('close', finish);
       resolve();
     };
-    raw.on('drain', finish);
+    source.on('drain', finish);
     raw.on('close', finish);
   });
 

@@ -7,14 +7,14 @@ import { engineOf, refuseOversized, textFrom } from './gateway-service.ts';
 import type { GatewayDependencies } from './gateway-service.ts';
 import { judgePrompts } from './policy-gate.ts';
 
-export interface EmbeddingsRequest {
+interface EmbeddingsRequest {
   readonly model: string;
   readonly prompts: readonly Prompt[];
   readonly pooling: 'model' | 'mean' | 'last' | 'cls';
   readonly normalize: boolean;
 }
 
-export interface Embeddings {
+interface Embeddings {
   /** The model behind the name. */
   readonly model: string;
   /** Float32 little-endian, base64, one a prompt. */

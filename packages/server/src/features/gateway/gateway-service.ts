@@ -99,32 +99,23 @@ function generate({ engine, served, settings, choice, ...work }: Generating, ten
 }
 
 /** One answer; it begins to generate when it is read. */
-async function* generateOne(
+function generateOne(
   deps: GatewayDependencies,
   context: RequestContext,
   work: Generating,
-): AsyncGenerator<GuardedEvent> {
+): AsyncIterable<GuardedEvent> {
   const { served, engine, prompt, settings } = work;
-  const release = deps.limiter.take(context.actor.id);
-  try {
-    const guarded = guardGeneration(generate(work, context.projectId), {
-      newGuard: () => deps.policy.guardOutput(),
-      countPrompt: () => countPrompt(engine, prompt),
-      json: settings.responseFormat !== null,
-      logprobs: settings.topLogprobs !== null || settings.bestOf > settings.n,
-      deadlineMs: settings.deadlineMs,
-    });
-    for await (const event of guarded) {
-      if (event.kind === 'end') {
-        // On record before the caller has it: an answer that ends is an answer accounted for.
-        const { decisions } = event;
-        await recordDecisions(deps, context, { model: served.model.id, side: 'output', decisions });
-      }
-      yield event;
-    }
-  } finally {
-    release();
-  }
+  return guardGeneration(generate(work, context.projectId), {
+    begin: () => deps.limiter.take(context.actor.id),
+    newGuard: () => deps.policy.guardOutput(),
+    countPrompt: async () => (await engine.render(prompt)).tokens.length,
+    json: settings.responseFormat !== null,
+    logprobs: settings.topLogprobs !== null || settings.bestOf > settings.n,
+    deadlineMs: settings.deadlineMs,
+    // On record before the caller has it: an answer that ends is an answer accounted for.
+    onEnd: ({ decisions }) =>
+      recordDecisions(deps, context, { model: served.model.id, side: 'output', decisions }),
+  });
 }
 
 /** Choices of all prompts, neighbours those of one prompt. */

@@ -24,7 +24,7 @@ export interface TextEvent {
   readonly text: string;
   readonly logprobs: readonly ShownLogprob[];
 }
-export interface CallsEvent {
+interface CallsEvent {
   readonly kind: 'calls';
   readonly deltas: readonly ToolCallDelta[];
 }
@@ -46,6 +46,10 @@ export interface GuardOptions {
   readonly json?: boolean;
   readonly logprobs?: boolean;
   readonly deadlineMs?: number | null;
+  /** Called when the answer is first read; what it gives is called when reading is over. */
+  readonly begin?: () => () => void;
+  /** Heard before the end is given out. */
+  readonly onEnd?: (end: EndEvent) => Promise<void>;
 }
 
 const noLogprobs: readonly ShownLogprob[] = [];
@@ -142,6 +146,17 @@ function endOf(guard: AnswerGuard, finish: Finish, options: GuardOptions): EndEv
   return { kind: 'end', finishReason, atDeadline, usage, decisions: guard.decisions };
 }
 
+/** The end of an answer that the policy has stopped. */
+async function stoppedEnd(
+  { decisions, completion }: AnswerGuard,
+  finish: Finish | undefined,
+  { countPrompt }: GuardOptions,
+): Promise<EndEvent> {
+  const prompt = finish?.prompt_tokens ?? (await countPrompt());
+  const usage = { prompt, completion, cached: finish?.cached_tokens ?? 0 };
+  return { kind: 'end', finishReason: 'content_filter', atDeadline: false, usage, decisions };
+}
+
 /**
  * Ends with an `end` event, unless `events` ended early because the client has gone.
  * Throws deadline_exceeded when the deadline came before the first token.
@@ -150,21 +165,24 @@ export async function* guardGeneration(
   events: AsyncIterable<GenerationEvent>,
   options: GuardOptions,
 ): AsyncGenerator<GuardedEvent> {
-  const guard = new AnswerGuard(options);
-  for await (const event of events) {
-    guard.push(event);
-    if (guard.out.length > 0) {
+  const leave = options.begin?.();
+  try {
+    const guard = new AnswerGuard(options);
+    for await (const event of events) {
+      guard.push(event);
       for (const shown of guard.out) yield shown;
-      guard.out = [];
+      guard.out.length = 0;
+      if (!guard.isStopped && event.finish === undefined) continue;
+      const end = guard.isStopped
+        ? await stoppedEnd(guard, event.finish, options)
+        : event.finish && endOf(guard, event.finish, options);
+      if (end) {
+        await options.onEnd?.(end);
+        yield end;
+      }
+      return; // Leaving the loop cancels what still generates.
     }
-    if (guard.isStopped) {
-      const { decisions, completion } = guard;
-      const prompt = event.finish?.prompt_tokens ?? (await options.countPrompt());
-      const usage = { prompt, completion, cached: event.finish?.cached_tokens ?? 0 };
-      yield { kind: 'end', finishReason: 'content_filter', atDeadline: false, usage, decisions };
-      return; // Leaving the loop cancels the generation.
-    }
-    const end = event.finish ? endOf(guard, event.finish, options) : null;
-    if (end !== null) yield end;
+  } finally {
+    leave?.();
   }
 }
