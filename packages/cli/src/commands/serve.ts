@@ -3,6 +3,7 @@ import { CorralError } from '@corral/contracts';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import type { Context } from '../context.ts';
 import { exitCodes } from '../failures.ts';
+import { listenAddress } from '../listen-address.ts';
 import { startServer } from '../server-process.ts';
 
 const once = (signal: AbortSignal): Promise<void> =>
@@ -11,20 +12,16 @@ const once = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-/** What is no port is the server's to explain: it checks all settings at once. */
-const portOf = (text: string | undefined): number | undefined => {
-  const port = Number(text);
-  return text !== undefined && Number.isInteger(port) && port > 0 ? port : undefined;
-};
-
 async function serve(context: Context, input: Input): Promise<number> {
   const { io } = context;
   const { bold, dim, green } = io.colors;
-  const port =
-    input.integer('port', { min: 1, max: 65_535 }) ?? portOf(context.env['CORRAL_PORT']) ?? 7788;
-  const host = input.text('host') ?? context.env['CORRAL_HOST'] ?? '127.0.0.1';
+  const port = input.integer('port', { min: 1, max: 65_535 });
+  const address = await listenAddress(context, { host: input.text('host'), port });
   if (!context.json) io.err(`${dim(`starting in ${context.home} …`)}\n`);
-  const server = await startServer(context, { host, port, onLine: (line) => io.err(`${line}\n`) });
+  const server = await startServer(context, {
+    ...address,
+    onLine: (line) => io.err(`${line}\n`),
+  });
   const { base_url, api_key } = server.credentials;
   if (context.json) {
     const key = server.firstKey ? { api_key } : {};
@@ -59,8 +56,8 @@ export const serveCommand: CommandSpec = {
   details:
     'State lives in CORRAL_HOME (default ~/.corral). The database is embedded unless DATABASE_URL names a Postgres. Settings: environment CORRAL_* or config.yaml in CORRAL_HOME.',
   options: [
-    { flags: '--host ADDRESS', description: 'where to listen (CORRAL_HOST, else 127.0.0.1)' },
-    { flags: '--port NUMBER', description: 'TCP port (CORRAL_PORT, else 7788)' },
+    { flags: '--host ADDRESS', description: 'where to listen (else as set, 127.0.0.1)' },
+    { flags: '--port NUMBER', description: 'TCP port (else as set, 7788)' },
   ],
   examples: [
     { command: 'corral serve', says: 'on this machine only' },
