@@ -71,6 +71,10 @@ export function modelConfigFromGguf(head: GgufHead): ModelConfig {
   };
   const id = (key: string): number | null =>
     metadataNumber(metadata, `tokenizer.ggml.${key}`) ?? null;
+  if (tensors?.has('blk.0.attn_output.bias') === true)
+    throw new FormatError('biases on the output of the attention layers', {
+      code: 'model_unsupported',
+    });
   const hidden = required('embedding_length');
   const heads = required('attention.head_count');
   return checkModelConfig({

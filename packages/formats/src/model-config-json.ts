@@ -62,10 +62,51 @@ function readScaling(rope: JsonObject, longest: number): RopeScaling | null {
   throw unsupported(`rope scaling ${JSON.stringify(type)} is not supported; linear and llama3 are`);
 }
 
-function readSlidingWindow(json: JsonObject): number | null {
-  if (json['use_sliding_window'] === false) return null;
-  const value = json['sliding_window'];
-  return typeof value === 'number' && value > 0 ? value : null;
+/** What transformers takes when a config.json leaves a key out; other keys have one default for all. */
+const defaults: Record<Architecture, { readonly head_dim?: number; readonly window?: number }> = {
+  llama: {},
+  mistral: { window: 4096 },
+  qwen2: {},
+  qwen3: { head_dim: 128 },
+};
+
+/** Which of the layers see only a window; all or none, as the decoder has one mask. */
+function slidingLayers(json: JsonObject, layers: number): number {
+  const types = json['layer_types'];
+  if (Array.isArray(types)) return types.filter((type) => type === 'sliding_attention').length;
+  const first = json['max_window_layers'];
+  return typeof first === 'number' ? Math.max(0, layers - first) : layers;
+}
+
+function readSlidingWindow(json: JsonObject, architecture: Architecture): number | null {
+  const isQwen = architecture === 'qwen2' || architecture === 'qwen3';
+  // Qwen's files state a window that they do not use.
+  if (isQwen && json['use_sliding_window'] !== true) return null;
+  const value = 'sliding_window' in json ? json['sliding_window'] : defaults[architecture].window;
+  if (typeof value !== 'number' || value <= 0) return null;
+  const layers = numberAt(json, 'num_hidden_layers');
+  const sliding = isQwen || 'layer_types' in json ? slidingLayers(json, layers) : layers;
+  if (sliding !== 0 && sliding !== layers)
+    throw unsupported(
+      `a sliding window in ${sliding} of ${layers} layers; all or none can have one`,
+    );
+  return sliding === 0 ? null : value;
+}
+
+/** Parts that some models of these names have and the decoder has not. */
+function refuseUnknownParts(json: JsonObject, architecture: Architecture): void {
+  if (json['mlp_bias'] === true) throw unsupported('biases in the feed-forward layers');
+  // Qwen2 has biases on q, k and v by its nature; the flag adds one on the output, too.
+  if (json['attention_bias'] === true && architecture !== 'qwen2')
+    throw unsupported('biases in the attention layers ("attention_bias")');
+  const quantised = json['quantization_config'];
+  if (isJsonObject(quantised))
+    throw unsupported(
+      `weights quantised with ${JSON.stringify(quantised['quant_method'] ?? 'an unknown method')}; use the original weights or a GGUF`,
+    );
+  const partial = json['partial_rotary_factor'];
+  if (partial !== undefined && partial !== null && partial !== 1)
+    throw unsupported('rotary angles on a part of each head (partial_rotary_factor)');
 }
 
 /** Reads config.json. FormatError `model_unsupported` for what the Llama family's decoder does not do. */
@@ -76,7 +117,7 @@ export function modelConfigFromJson(value: unknown): ModelConfig {
   const activation = json['hidden_act'] ?? 'silu';
   if (activation !== 'silu' && activation !== 'swish')
     throw unsupported(`the activation ${JSON.stringify(activation)} is not supported; silu is`);
-  if (json['mlp_bias'] === true) throw unsupported('biases in the feed-forward layers');
+  refuseUnknownParts(json, architecture);
   const hidden = numberAt(json, 'hidden_size');
   const heads = numberAt(json, 'num_attention_heads');
   const longest = numberAt(json, 'max_position_embeddings', 2048);
@@ -89,15 +130,15 @@ export function modelConfigFromJson(value: unknown): ModelConfig {
     num_hidden_layers: numberAt(json, 'num_hidden_layers'),
     num_attention_heads: heads,
     num_key_value_heads: numberAt(json, 'num_key_value_heads', heads),
-    head_dim: numberAt(json, 'head_dim', hidden / heads),
+    head_dim: numberAt(json, 'head_dim', defaults[architecture].head_dim ?? hidden / heads),
     rms_norm_eps: numberAt(json, 'rms_norm_eps', 1e-6),
     rope_theta: numberAt(rope, 'rope_theta', 10_000),
     rope_scaling: readScaling(rope, longest),
     max_position_embeddings: longest,
     tie_word_embeddings: json['tie_word_embeddings'] === true,
-    attention_bias: architecture === 'qwen2' || json['attention_bias'] === true,
+    attention_bias: architecture === 'qwen2',
     qk_norm: architecture === 'qwen3',
-    sliding_window: readSlidingWindow(json),
+    sliding_window: readSlidingWindow(json, architecture),
     bos_token_id: tokenId(json['bos_token_id']),
     eos_token_id: tokenId(json['eos_token_id']),
     pad_token_id: tokenId(json['pad_token_id']),
@@ -130,6 +171,10 @@ export function modelConfigToJson(
     model_type: architecture,
     hidden_act: 'silu',
     ...sizes,
+    // Without these, Qwen's classes take no window, or one from the 28th layer on.
+    ...(architecture.startsWith('qwen') && sizes.sliding_window !== null
+      ? { use_sliding_window: true, max_window_layers: 0 }
+      : {}),
     rope_scaling: scalingToJson(scaling),
     torch_dtype: dtype,
   };

@@ -92,6 +92,40 @@ describe('config.json', () => {
   });
 
   test.each([
+    ['llama', {}, null],
+    ['mistral', { sliding_window: 4096 }, 4096],
+    ['mistral', { sliding_window: null }, null],
+    // What transformers takes when the key is not there.
+    ['mistral', {}, 4096],
+    ['qwen2', { sliding_window: 4096 }, null],
+    ['qwen2', { sliding_window: 4096, use_sliding_window: true, max_window_layers: 16 }, null],
+    ['qwen2', { sliding_window: 4096, use_sliding_window: true, max_window_layers: 0 }, 4096],
+    [
+      'qwen3',
+      {
+        sliding_window: 64,
+        use_sliding_window: true,
+        layer_types: Array(16).fill('full_attention'),
+      },
+      null,
+    ],
+    ['mistral', { sliding_window: 64, layer_types: Array(16).fill('sliding_attention') }, 64],
+  ])('of %s with %j has the window that transformers has', (model_type, change, window) => {
+    const config = modelConfigFromJson({ ...version5, model_type, ...change });
+    expect(config.sliding_window).toBe(window);
+    expect(modelConfigFromJson(modelConfigToJson(config, 'float32'))).toEqual(config);
+  });
+
+  test.each([
+    [{ attention_bias: true }, 'model_unsupported', /"attention_bias"/],
+    [{ quantization_config: { quant_method: 'gptq' } }, 'model_unsupported', /"gptq"/],
+    [{ partial_rotary_factor: 0.5 }, 'model_unsupported', /partial_rotary_factor/],
+    [{ rope_scaling: { type: 'dynamic', factor: 2 } }, 'model_unsupported', /"dynamic"/],
+    [
+      { model_type: 'qwen2', sliding_window: 64, use_sliding_window: true, max_window_layers: 8 },
+      'model_unsupported',
+      /8 of 16 layers/,
+    ],
     [{ model_type: 'gemma3' }, 'model_unsupported', /"gemma3" is not supported/],
     [{ hidden_act: 'gelu' }, 'model_unsupported', /"gelu"/],
     [{ rope_scaling: { rope_type: 'yarn' } }, 'model_unsupported', /"yarn"/],
