@@ -149,7 +149,7 @@ export const slashCommands: Readonly<Record<string, SlashCommand>> = {
 };
 const otherNames: Readonly<Record<string, string>> = { quit: 'exit', q: 'exit', '?': 'help' };
 
-export function slashHelp(): string {
+function slashHelp(): string {
   const all = Object.values(slashCommands);
   const width = Math.max(...all.map(({ usage }) => usage.length));
   return all.map(({ usage, says }) => `${usage.padEnd(width)}  ${says}`).join('\n');

@@ -108,7 +108,7 @@ function generateOne(
   return guardGeneration(generate(work, context.projectId), {
     begin: () => deps.limiter.take(context.actor.id),
     newGuard: () => deps.policy.guardOutput(),
-    countPrompt: async () => (await engine.render(prompt)).tokens.length,
+    countPrompt: () => countPrompt(engine, prompt),
     json: settings.responseFormat !== null,
     logprobs: settings.topLogprobs !== null || settings.bestOf > settings.n,
     deadlineMs: settings.deadlineMs,
