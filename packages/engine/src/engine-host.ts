@@ -113,7 +113,7 @@ async function load(
       path: request.model_path,
       options: request.options,
       emit: (event) => addNews(state.news, event),
-      finishScore: (id, value) => send({ type: 'result', id, value }),
+      finish: (id, value) => send({ type: 'result', id, value }),
       fail: (id, error) => send({ type: 'error', id, error: toErrorPayload(error) }),
     });
   } finally {
@@ -135,7 +135,7 @@ const statusOf = (model: LoadedModel | null): EngineStatus => ({
   adapters: model?.adapters.list() ?? [],
   ...model?.adapters.status(),
   memory_bytes: process.memoryUsage.rss(),
-  tokens_generated: model?.tokensGenerated ?? 0,
+  tokens_generated: model?.requests.tokensGenerated ?? 0,
   steps: model?.scheduler.steps ?? 0,
 });
 
@@ -153,22 +153,18 @@ function createHandlers(state: HostState, options: EngineHostOptions): Handlers 
       result(id, {});
     },
     generate: (request) => {
-      loadedModel(state).generate(request);
+      loadedModel(state).requests.generate(request);
       flush(state, send);
     },
     cancel: ({ id, target }) => {
-      const cancelled = state.model?.scheduler.cancel(target) ?? false;
+      const cancelled = state.model?.cancel(target) ?? false;
       flush(state, send);
       state.model?.adapters.sweep();
       result(id, { cancelled });
     },
-    render: ({ id, prompt }) => result(id, loadedModel(state).render(prompt)),
-    score: (request) => loadedModel(state).score(request),
-    embed: () => {
-      throw new CorralError('unsupported_parameter', {
-        params: { param: 'embed', reason: 'this engine makes no embeddings yet' },
-      });
-    },
+    render: ({ id, prompt }) => result(id, loadedModel(state).requests.render(prompt)),
+    score: (request) => loadedModel(state).requests.score(request),
+    embed: (request) => loadedModel(state).requests.embed(request),
     quantize: async ({ id, source, target, ftype }) => {
       const request = { source, target, type: ftype, threads: chooseThreads() };
       const onProgress = (done: number, total: number): void =>
@@ -198,13 +194,11 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       }
     },
     get busy() {
-      return (
-        state.model !== null && state.model.scheduler.active + state.model.scheduler.queued > 0
-      );
+      return state.model?.busy ?? false;
     },
     step: () => {
       if (!state.model) return;
-      state.model.scheduler.step();
+      state.model.step();
       flush(state, send);
       state.model.adapters.sweep();
     },

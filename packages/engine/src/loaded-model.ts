@@ -1,24 +1,21 @@
-// A model that is ready to serve: native model, context, template, scheduler, adapters, and how a request
-// becomes a task. Owns them all. Knows no IPC.
+// A model that is ready to serve: native model, context, scheduler, adapters, and what takes requests to
+// them. Owns them all. Knows no IPC.
 import {
   CorralError,
   type EngineModelInfo,
   type EngineOptions,
   type GenerationEvent,
-  type Prompt,
-  type RenderResult,
-  type ScoreResult,
 } from '@corral/contracts';
 import { createAdapters, type Adapters } from './adapters.ts';
 import { createAdapterDecoding } from './adapters/adapter-decoding.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
 import type { CheckModelFile } from './model-file.ts';
-import { createChatTemplates } from './prompt/chat-templates.ts';
-import { renderPrompt, type RenderedPrompt } from './prompt/prompt-tokens.ts';
+import {
+  createModelRequests,
+  type ModelRequests,
+  type ModelRequestsOptions,
+} from './model-requests.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
-import { createAnswerRules } from './tasks/answer-rules.ts';
-import { GenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
-import { createScoreTask, type ScoreRequest } from './tasks/score-task.ts';
 import { chooseThreads } from './threads.ts';
 
 /**
@@ -27,14 +24,21 @@ import { chooseThreads } from './threads.ts';
  */
 const minimumOutputs = 64;
 
+/** Tokens embedded between two steps: while streams wait for their next token, and while none does. */
+const embeddedBesideStreams = 64;
+const embeddedAlone = 256;
+
 export interface LoadedModel {
   readonly info: EngineModelInfo;
   readonly scheduler: Scheduler;
   readonly adapters: Adapters;
-  readonly tokensGenerated: number;
-  generate(request: GenerateRequest): void;
-  score(request: ScoreRequest): void;
-  render(prompt: Prompt): RenderResult;
+  readonly requests: ModelRequests;
+  /** True while requests wait or run. */
+  readonly busy: boolean;
+  /** One decode for what generates, and a piece of what is to be embedded. */
+  step(): void;
+  /** Ends a request at once; false when there is none of that id. */
+  cancel(id: string): boolean;
   /** Idempotent. */
   close(): void;
 }
@@ -45,7 +49,7 @@ export interface LoadOptions {
   readonly path: string;
   readonly options: EngineOptions;
   readonly emit: (event: GenerationEvent) => void;
-  readonly finishScore: (id: string, result: ScoreResult) => void;
+  readonly finish: ModelRequestsOptions['finish'];
   readonly fail: (id: string, error: CorralError) => void;
 }
 
@@ -68,6 +72,9 @@ function checkMemory(model: NativeModel, options: EngineOptions, outputs: number
 const contextLength = ({ info }: NativeModel, { n_ctx }: EngineOptions): number =>
   Math.min(n_ctx, info.trainedContext || n_ctx);
 
+const threadsOf = ({ n_threads }: EngineOptions): number =>
+  n_threads === 0 ? chooseThreads() : n_threads;
+
 function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
   const n_ctx = contextLength(model, wanted);
   const options = { ...wanted, n_ctx };
@@ -79,29 +86,9 @@ function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
     // Every running sequence must find room for its token.
     batchTokens: Math.max(options.n_batch, options.n_seq_max),
     outputs,
-    threads: options.n_threads === 0 ? chooseThreads() : options.n_threads,
+    threads: threadsOf(options),
     stacks: ['auto', 'stacked'].includes(options.adapter_batching),
   });
-}
-
-function checkBias(request: GenerateRequest, vocabularySize: number): void {
-  const wrong = request.sampling.logit_bias.find(([token]) => token >= vocabularySize);
-  if (wrong)
-    throw new CorralError('invalid_request', {
-      params: { reason: `logit_bias names token ${wrong[0]}, which is not in the vocabulary` },
-      param: 'logit_bias',
-    });
-}
-
-function checkForced({ forced_tokens, wanted }: ScoreRequest, vocabularySize: number): void {
-  const all = [...forced_tokens, ...wanted.flat()];
-  const wrong = all.find((token) => token >= vocabularySize);
-  const reason =
-    wrong === undefined
-      ? forced_tokens.length === 0 && 'forced_tokens is empty'
-      : `token ${wrong} is not in the vocabulary of ${vocabularySize} tokens`;
-  if (reason)
-    throw new CorralError('invalid_request', { params: { reason }, param: 'forced_tokens' });
 }
 
 /** Checks the file, loads it and makes its context. Throws CorralError. */
@@ -133,67 +120,45 @@ function modelInfo(
 }
 
 function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
-  const { vocabulary } = model;
+  const { options, checkFile, library, emit, finish, fail } = load;
   // llama.cpp rounds up; what was promised is what counts.
-  const contextTokens = contextLength(model, load.options);
-  const templates = createChatTemplates(model);
+  const contextTokens = contextLength(model, options);
   const decoding = createAdapterDecoding({
-    library: load.library,
+    library,
     model,
     modelPath: load.path,
     context,
-    mode: load.options.adapter_batching,
+    mode: options.adapter_batching,
   });
   const scheduler = new Scheduler(context, {
     strategy: decoding,
-    prefixCacheBytes: load.options.prefix_cache_bytes,
+    prefixCacheBytes: options.prefix_cache_bytes,
     cacheBytesPerToken: model.info.cacheBytesPerToken,
-    speculates: load.options.speculation === 'auto',
+    speculates: options.speculation === 'auto',
   });
   scheduler.warmUp();
-  const adapters = createAdapters({ decoding, scheduler, checkFile: load.checkFile });
-  const answers = createAnswerRules(vocabulary);
-  let tokensGenerated = 0;
-  const render = (prompt: Prompt, maxTokens: number): RenderedPrompt =>
-    renderPrompt(prompt, {
-      vocabulary,
-      template: templates.of(prompt),
-      limits: { contextTokens, maxTokens },
-    });
+  const adapters = createAdapters({ decoding, scheduler, checkFile });
+  const threads = threadsOf(options);
+  const parts = { model, contextTokens, threads, scheduler, adapters, decoding };
+  const requests = createModelRequests({ ...parts, emit, finish, fail });
+  const { embedder } = requests;
 
   return {
-    info: modelInfo(model, contextTokens, load.library.release),
+    info: modelInfo(model, contextTokens, library.release),
     scheduler,
     adapters,
-    get tokensGenerated() {
-      return tokensGenerated;
+    requests,
+    get busy() {
+      return scheduler.active + scheduler.queued + embedder.pending > 0;
     },
-    generate: (request) => {
-      checkBias(request, vocabulary.size);
-      const adapter = adapters.get(request.adapter_id);
-      const answer = answers.rulesOf(request, templates.of(request.prompt));
-      const prompt = render(request.prompt, request.max_tokens);
-      const emit = (event: GenerationEvent): void => {
-        tokensGenerated += event.tokens.length;
-        load.emit(event);
-      };
-      const { fail } = load;
-      const options = { request, prompt, vocabulary, adapter, answer, emit, fail };
-      const task = new GenerationTask(options);
-      if (!task.finished) scheduler.submit(task);
+    step: () => {
+      scheduler.step();
+      embedder.step(scheduler.active > 0 ? embeddedBesideStreams : embeddedAlone);
     },
-    score: (request) => {
-      checkForced(request, vocabulary.size);
-      const adapter = adapters.get(request.adapter_id);
-      const promptTokens = render(request.prompt, request.forced_tokens.length).tokens;
-      const finish = (result: ScoreResult): void => load.finishScore(request.id, result);
-      const options = { request, promptTokens, adapter, finish, fail: load.fail };
-      scheduler.submit(createScoreTask(options));
+    cancel: (id) => scheduler.cancel(id) || embedder.cancel(id),
+    close: () => {
+      embedder.close();
+      model.close();
     },
-    render: (prompt) => {
-      const { text, tokens } = render(prompt, 0);
-      return { text, tokens };
-    },
-    close: () => model.close(),
   };
 }

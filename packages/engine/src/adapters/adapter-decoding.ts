@@ -39,6 +39,8 @@ export interface AdapterDecoding extends DecodeStrategy {
   /** Throws CorralError `model_file_invalid` or FormatError when the file is not an adapter for this base. */
   load(path: string): Promise<DecodableAdapter>;
   isActive(adapter: NativeAdapter): boolean;
+  /** The adapter as llama.cpp knows it, for contexts without stacks; loaded when it is first asked for. */
+  native(adapter: NativeAdapter): NativeAdapter;
   /** Null before the first adapter was loaded. */
   readonly status: AdapterDecodingStatus | null;
 }
@@ -110,6 +112,13 @@ class Decoding implements AdapterDecoding {
     };
   }
 
+  native(adapter: NativeAdapter): NativeAdapter {
+    const resident = this.#residents.get(adapter);
+    if (!resident) return adapter;
+    resident.native ??= this.#options.model.loadAdapter(resident.path);
+    return resident.native;
+  }
+
   async load(path: string): Promise<DecodableAdapter> {
     this.#deciding ??= this.#decide();
     const { support } = await this.#deciding;
@@ -176,12 +185,7 @@ class Decoding implements AdapterDecoding {
         if (!packed || stacking.failure !== null) return null;
         return plans.find(packed.format, packed.rank) ? packed : null;
       },
-      native: (adapter) => {
-        const resident = this.#residents.get(adapter);
-        if (!resident) return adapter;
-        resident.native ??= model.loadAdapter(resident.path);
-        return resident.native;
-      },
+      native: (adapter) => this.native(adapter),
       planFor: (format, ranks) => plans.find(format, ranks),
       rankCost: () => plans.rankCost,
       layers: Math.max(1, blocks.length),

@@ -23,6 +23,7 @@ export interface LlamaFunctions {
   contextSequenceTokens(context: Address): number;
   decode(context: Address, batch: StructValue<'llama_batch'>): number;
   logits(context: Address): Address;
+  embeddings(context: Address): Address;
   memory(context: Address): Address;
   removeSequence(memory: Address, sequence: number, from: number, to: number): boolean;
   copySequence(memory: Address, from: number, to: number, start: number, end: number): void;
@@ -38,6 +39,7 @@ export interface LlamaFunctions {
   vocabularyBos(vocabulary: Address): number;
   vocabularyEos(vocabulary: Address): number;
   vocabularyAddBos(vocabulary: Address): boolean;
+  vocabularyAddEos(vocabulary: Address): boolean;
   attributes(vocabulary: Address, token: number): number;
   isEndOfGeneration(vocabulary: Address, token: number): boolean;
   spelling(vocabulary: Address, token: number): string | null;
@@ -63,6 +65,7 @@ export interface LlamaFunctions {
   trainedContext(model: Address): number;
   layers(model: Address): number;
   embedding(model: Address): number;
+  embeddingOut(model: Address): number;
   heads(model: Address): number;
   keyValueHeads(model: Address): number;
   modelBytes(model: Address): number | bigint;
@@ -130,6 +133,7 @@ function bindLlama(
     contextSequenceTokens: llama.func('uint32_t llama_n_ctx_seq(void *)'),
     decode: llama.func('int32_t llama_decode(void *, llama_batch)'),
     logits: llama.func('void *llama_get_logits(void *)'),
+    embeddings: llama.func('void *llama_get_embeddings(void *)'),
     memory: llama.func('void *llama_get_memory(void *)'),
     removeSequence: llama.func('bool llama_memory_seq_rm(void *, int32_t, int32_t, int32_t)'),
     copySequence: llama.func(
@@ -147,6 +151,7 @@ function bindLlama(
     vocabularyBos: llama.func('int32_t llama_vocab_bos(void *)'),
     vocabularyEos: llama.func('int32_t llama_vocab_eos(void *)'),
     vocabularyAddBos: llama.func('bool llama_vocab_get_add_bos(void *)'),
+    vocabularyAddEos: llama.func('bool llama_vocab_get_add_eos(void *)'),
     attributes: llama.func('int llama_vocab_get_attr(void *, int32_t)'),
     isEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *, int32_t)'),
     spelling: llama.func('const char *llama_vocab_get_text(void *, int32_t)'),
@@ -161,6 +166,7 @@ function bindLlama(
     trainedContext: llama.func('int32_t llama_model_n_ctx_train(void *)'),
     layers: llama.func('int32_t llama_model_n_layer(void *)'),
     embedding: llama.func('int32_t llama_model_n_embd(void *)'),
+    embeddingOut: llama.func('int32_t llama_model_n_embd_out(void *)'),
     heads: llama.func('int32_t llama_model_n_head(void *)'),
     keyValueHeads: llama.func('int32_t llama_model_n_head_kv(void *)'),
     modelBytes: llama.func('uint64_t llama_model_size(void *)'),

@@ -37,6 +37,9 @@ function openContext(model: Address, options: ContextOptions, mask: RankMask | n
   params.n_threads = options.threads;
   params.n_threads_batch = options.threads;
   params.no_perf = true;
+  // Embeddings of tokens, pooled on our side: one context serves every pooling.
+  params.embeddings = options.embeddings ?? false;
+  params.pooling_type = 0; // LLAMA_POOLING_TYPE_NONE
   if (mask) params.cb_eval = mask.address;
   const context = llama.createContext(model, params);
   if (!context) throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
@@ -44,13 +47,12 @@ function openContext(model: Address, options: ContextOptions, mask: RankMask | n
 }
 
 /** Float32 rows of the last decode; `koffi.view` costs 47 µs, so views are kept by address. */
-function logitsView(context: Address, rows: number, columns: number) {
-  const llama = openLlama();
+function rowsView(read: () => Address, rows: number, columns: number) {
   let address: Address = null;
   let view = new Float32Array(0);
   return (row: number): Float32Array => {
-    const current = llama.logits(context);
-    if (!current) throw failed('there are no logits');
+    const current = read();
+    if (!current) throw failed('there are no outputs');
     if (current !== address) {
       address = current;
       // As long as the buffer can ever be: llama.cpp may allocate fewer rows, but then none of the
@@ -64,6 +66,7 @@ function logitsView(context: Address, rows: number, columns: number) {
 export interface ContextParts {
   readonly model: Address;
   readonly vocabularySize: number;
+  readonly embeddingWidth: number;
   /** The native address of an adapter of this model. */
   readonly adapterAddress: (adapter: NativeAdapter) => bigint;
   readonly stack: (stack: NativeStack) => LlamaStack;
@@ -118,7 +121,8 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
       if (outcome === 'ok') stackFailure ??= mask?.end() ?? null;
       return stackFailure === null ? outcome : 'failed';
     },
-    logits: logitsView(context, options.outputs, parts.vocabularySize),
+    logits: rowsView(() => llama.logits(context), options.outputs, parts.vocabularySize),
+    embedding: rowsView(() => llama.embeddings(context), options.outputs, parts.embeddingWidth),
     useAdapter: (adapter) => {
       activate(adapter && parts.adapterAddress(adapter));
       mask?.use(null, null);

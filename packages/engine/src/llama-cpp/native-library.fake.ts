@@ -18,6 +18,8 @@ const fakeControlTokens = ['<|im_start|>', '<|im_end|>', '<s>'];
 const firstControl = 256;
 const vocabularySize = firstControl + fakeControlTokens.length;
 const endOfTurn = firstControl + 1;
+/** An embedding is the beginning of a row of logits. */
+const fakeWidth = 4;
 
 function createFakeVocabulary(): NativeVocabulary {
   const bytes = (text: string): number[] => [...new TextEncoder().encode(text)];
@@ -28,6 +30,7 @@ function createFakeVocabulary(): NativeVocabulary {
     bos: firstControl + 2,
     eos: endOfTurn,
     addBos: true,
+    addEos: false,
     tokenize: (text, { special }) => {
       if (!special) return bytes(text);
       const tokens: number[] = [];
@@ -150,6 +153,11 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
   let adapter: FakeAdapter | null = null;
   let stackEffect: ((sequence: number) => number) | null = null;
   let rows: Float32Array[] = [];
+  const rowAt = (index: number): Float32Array => {
+    const row = rows[index];
+    if (!row) throw new Error(`there is no row ${index}`);
+    return row;
+  };
   return {
     ...memory,
     batch,
@@ -184,10 +192,10 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
       }
       return 'ok';
     },
-    logits: (index) => {
-      const row = rows[index];
-      if (!row) throw new Error(`there is no row ${index}`);
-      return row;
+    logits: rowAt,
+    embedding: (index) => {
+      if (!options.embeddings) throw new Error('this context makes no embeddings');
+      return rowAt(index).subarray(0, fakeWidth);
     },
     useAdapter: (next) => {
       adapter = next as FakeAdapter | null;
@@ -228,6 +236,8 @@ export function createFakeLibrary(): NativeLibrary & { readonly controls: FakeCo
         sizeBytes: 0,
         cacheBytesPerToken: controls.cacheBytesPerToken,
         chatTemplate: null,
+        embeddingWidth: fakeWidth,
+        pooling: null,
       },
       vocabulary: createFakeVocabulary(),
       createContext: (options) => createFakeContext(options, controls),

@@ -2,6 +2,7 @@
 // for SentencePiece a vocabulary-only twin. The file's header was checked before it comes here.
 import koffi from 'koffi';
 import { CorralError } from '@corral/contracts';
+import type { Pooling } from '../embeddings/pooling.ts';
 import { openLlama, type Address } from './functions.ts';
 import { createContext } from './native-context.ts';
 import { createStack, type LlamaStack } from './native-stack.ts';
@@ -19,6 +20,9 @@ function metadata(model: Address, key: string): string | null {
   return length < 0 ? null : Buffer.from(buffer.subarray(0, length)).toString('utf8');
 }
 
+/** Values of `enum llama_pooling_type` as metadata spells them; none and rank give no embedding. */
+const poolingTypes: Readonly<Record<string, Pooling>> = { 1: 'mean', 2: 'cls', 3: 'last' };
+
 function readInfo(model: Address): NativeModelInfo {
   const llama = openLlama();
   const architecture = metadata(model, 'general.architecture') ?? 'unknown';
@@ -32,6 +36,8 @@ function readInfo(model: Address): NativeModelInfo {
     trainedContext: llama.trainedContext(model),
     parameters: Number(llama.parameters(model)),
     sizeBytes: Number(llama.modelBytes(model)),
+    embeddingWidth: llama.embeddingOut(model),
+    pooling: poolingTypes[metadata(model, `${architecture}.pooling_type`) ?? ''] ?? null,
     cacheBytesPerToken: layers * llama.keyValueHeads(model) * keyAndValue * 2,
     chatTemplate: llama.chatTemplate(model, null),
   };
@@ -93,6 +99,7 @@ export function loadModel(path: string): NativeModel {
       const parts = {
         model,
         vocabularySize: vocabulary.size,
+        embeddingWidth: llama.embeddingOut(model),
         adapterAddress,
         stack: knownStack,
       };

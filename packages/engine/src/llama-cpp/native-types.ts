@@ -1,6 +1,7 @@
 // The seam to native code: what the rest of the engine may ask of a model library, in plain types, small
 // enough to be faked. Knows nothing of koffi, llama.h or files' contents.
 import type { EngineRequest } from '@corral/contracts';
+import type { Pooling } from '../embeddings/pooling.ts';
 import type { NativeStack, RankRange, StackPlan } from './stack-types.ts';
 
 export type VocabularyKind = 'sentencepiece' | 'byte-pair' | 'other';
@@ -20,6 +21,8 @@ export interface NativeVocabulary {
   readonly eos: number | null;
   /** A prompt begins with `bos`. */
   readonly addBos: boolean;
+  /** A text to be embedded ends with `eos`. */
+  readonly addEos: boolean;
   tokenize(text: string, options: TokenizeOptions): number[];
   /** Bytes a token stands for; control tokens give none. Cached: do not change them. */
   piece(token: number): Uint8Array;
@@ -40,6 +43,10 @@ export interface NativeModelInfo {
   readonly sizeBytes: number;
   /** Bytes of keys and values of one token in all layers, in float16. */
   readonly cacheBytesPerToken: number;
+  /** Numbers of an embedding. */
+  readonly embeddingWidth: number;
+  /** How the file wants embeddings of tokens to become one of a text; null: it says nothing. */
+  readonly pooling: Pooling | null;
   /** The Jinja template of `tokenizer.chat_template`, null when the file has none. */
   readonly chatTemplate: string | null;
 }
@@ -65,6 +72,8 @@ export interface ContextOptions {
    * over the cells of the others), together needs less memory.
    */
   readonly sharedTokens?: number;
+  /** `embedding` will be called: every token must be an output then. */
+  readonly embeddings?: boolean;
   /** `useStack` will be called. */
   readonly stacks?: boolean;
   /** Tokens computed at once; absent: all of a decode. */
@@ -116,6 +125,8 @@ export interface NativeContext extends SequenceMemory {
   decode(): DecodeOutcome;
   /** Row `index` (0-based, in order of the batch's outputs) of the last decode: float32 [vocabulary]. Valid until the next. */
   logits(index: number): Float32Array;
+  /** Token `index` of the last decode, in a context for embeddings: float32 [embeddingWidth]. Valid until the next. */
+  embedding(index: number): Float32Array;
   /** The adapter of the following decodes; null = the base alone. */
   useAdapter(adapter: NativeAdapter | null): void;
   /**

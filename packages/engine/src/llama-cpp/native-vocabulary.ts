@@ -66,6 +66,7 @@ export function createVocabulary(vocabulary: Address, withoutPrefix: Address): N
     bos: optional(llama.vocabularyBos(vocabulary)),
     eos: optional(llama.vocabularyEos(vocabulary)),
     addBos: llama.vocabularyAddBos(vocabulary),
+    addEos: llama.vocabularyAddEos(vocabulary),
     tokenize,
     piece: (token) => (pieces[token] ??= readPiece(vocabulary, token)),
     spelling: (token) => llama.spelling(vocabulary, token) ?? '',

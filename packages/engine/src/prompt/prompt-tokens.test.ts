@@ -15,6 +15,7 @@ function mergingVocabulary() {
     bos: null,
     eos: control,
     addBos: false,
+    addEos: false,
     tokenize: (text) => {
       read.characters += text.length;
       return text
