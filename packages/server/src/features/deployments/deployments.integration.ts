@@ -208,6 +208,38 @@ describe('an alias', () => {
   });
 });
 
+describe('a pinned deployment', () => {
+  const statusOf = async (base: string) =>
+    (await server.engines()).find((engine) => engine.base === base);
+
+  test('has its base loaded and kept, until it is gone', async () => {
+    await server.addBase('kept');
+    const made = await deploy({ model: 'kept', alias: 'always', pinned: true });
+    expect(made.json).toMatchObject({ name: 'always', pinned: true });
+    await expect
+      .poll(() => statusOf('kept'), { timeout: 20_000 })
+      .toMatchObject({ state: 'ready', pinned: true });
+    // Deployed again without a word about it, it stays as it was.
+    expect((await deploy({ model: 'kept', alias: 'always' })).json.pinned).toBe(true);
+    await deploy({ model: 'kept', alias: 'always', pinned: false });
+    expect(await statusOf('kept')).toMatchObject({ pinned: false });
+    await deploy({ model: 'kept', alias: 'always', pinned: true });
+    expect(await statusOf('kept')).toMatchObject({ pinned: true });
+    await server.call('DELETE', at('always'));
+    expect(await statusOf('kept')).toMatchObject({ pinned: false });
+  });
+
+  test('is the operator’s to make: the memory is everybody’s', async () => {
+    const key = await server.otherProject('greedy', ['admin']);
+    const body = { model: 'tiny', alias: 'mine', pinned: true };
+    const refused = await server.call('POST', '/api/v1/deployments', { key, body });
+    expect(refused.json.error.code).toBe('permission_denied');
+    const { pinned: _, ...unpinned } = body;
+    const taken = await server.call('POST', '/api/v1/deployments', { key, body: unpinned });
+    expect(taken.json).toMatchObject({ name: 'mine', pinned: false });
+  });
+});
+
 describe('a parity check', () => {
   const recheck = async (id: string) =>
     server.operation(await server.call('POST', `/api/v1/models/${encodeURIComponent(id)}/parity`));
