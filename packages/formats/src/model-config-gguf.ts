@@ -120,6 +120,9 @@ export function modelConfigToGguf(config: ModelConfig): GgufMetadata {
     ['rope.dimension_count', gguf.uint32(config.head_dim)],
     ['rope.freq_base', gguf.float32(config.rope_theta)],
   ];
+  // llama.cpp's Llama knows no window and passes it over; readers of this package keep it.
+  if (config.sliding_window !== null)
+    entries.push(['attention.sliding_window', gguf.uint32(config.sliding_window)]);
   if (config.rope_scaling?.type === 'linear') {
     entries.push(['rope.scaling.type', gguf.string('linear')]);
     entries.push(['rope.scaling.factor', gguf.float32(config.rope_scaling.factor)]);
