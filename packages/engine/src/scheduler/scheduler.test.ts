@@ -234,10 +234,16 @@ it('ends every task once with the answer it has alone, whatever happens', () => 
     prefixCacheBytes: fc.constantFrom(0, 300, 4096),
     speculates: fc.boolean(),
     batchTokens: fc.constantFrom(16, 128),
+    // Apart, or together in a cache that holds little more than one of them.
+    sharedTokens: fc.constantFrom(undefined, 300, 700),
   });
   fc.assert(
     fc.property(kits, fc.array(move, { minLength: 5, maxLength: 40 }), (options, moves) => {
-      const kit = createFakeScheduler(options);
+      const { sharedTokens, ...rest } = options;
+      const kit = createFakeScheduler({
+        ...rest,
+        ...(sharedTokens === undefined ? {} : { sharedTokens, sequenceTokens: 290 }),
+      });
       kit.scheduler.warmUp();
       const tasks: { task: FakeTask; options: Omit<FakeTaskOptions, 'id'> }[] = [];
       for (const next of moves) {
@@ -256,9 +262,12 @@ it('ends every task once with the answer it has alone, whatever happens', () => 
         expect(kit.scheduler.active).toBeLessThanOrEqual(options.sequences);
       }
       kit.run();
+      const failed = moves.some(({ kind }) => kind === 'fail');
+      const healthy = ['length', 'cancelled'];
       for (const { task, options: asked } of tasks) {
         const alone = answerAlone({ id: 'alone', ...asked });
         expect(task.ends).toHaveLength(1);
+        expect(failed ? ['engine_failed', ...healthy] : healthy).toContain(task.ends[0]);
         const whole = task.ends[0] === 'length' ? alone.length : task.answer.length;
         expect(task.answer).toEqual(alone.slice(0, whole));
       }

@@ -24,6 +24,9 @@ const maxQueued = 1024;
 /** Enough to tell a small model from a large one, and quick on both. */
 const warmUpTokens = 16;
 
+/** Tokens of an answer that must find room in a shared cache before a task is begun. */
+const answerRoom = 32;
+
 interface RunningSlot extends PlannedSlot {
   readonly namespace: string;
   /** First position that was computed in a small piece; Infinity when none was. */
@@ -46,6 +49,8 @@ export interface SchedulerOptions {
   /** Bytes of keys and values kept for prompts to come; 0 = none. */
   readonly prefixCacheBytes?: number;
   readonly cacheBytesPerToken?: number;
+  /** Tasks that run side by side; default: as many as the context has sequences. */
+  readonly slots?: number;
   /** Guess tokens ahead where it pays. */
   readonly speculates?: boolean;
 }
@@ -74,6 +79,7 @@ export class Scheduler {
   readonly #times = createServiceTimes();
   readonly #queue = createTenantQueue<SequenceTask>();
   readonly #slots: RunningSlot[] = [];
+  readonly #places: number;
   readonly #interrupted = new WeakMap<SequenceTask, Interrupted>();
   #steps = 0;
   #hits = 0;
@@ -85,6 +91,7 @@ export class Scheduler {
     const { strategy = createAdapterSwitching(context) } = options;
     this.#context = context;
     this.#strategy = strategy;
+    this.#places = options.slots ?? context.sequences;
     const limits = { tokens: context.batch.capacity, outputs: context.outputs };
     this.#speculation = createSpeculation(this.#costs);
     const speculates = options.speculates === true && context.partial;
@@ -148,10 +155,7 @@ export class Scheduler {
       throw new CorralError('overloaded', {
         params: { reason: `${this.#queue.size} requests are waiting` },
         details: {
-          retry_after_seconds: this.#times.secondsUntilFree(
-            this.#queue.size,
-            this.#context.sequences,
-          ),
+          retry_after_seconds: this.#times.secondsUntilFree(this.#queue.size, this.#places),
         },
       });
     this.#queue.push(task.tenant, task);
@@ -175,7 +179,7 @@ export class Scheduler {
     this.#expire(start);
     this.#admit(start);
     this.#resolveWaiting();
-    const plan = this.#planner.next(this.#slots);
+    const plan = this.#planWithRoom();
     const decodeMs = plan.length > 0 ? this.#decode(plan) : 0;
     this.#sweep();
     this.#overheadMs += performance.now() - start - decodeMs;
@@ -196,6 +200,24 @@ export class Scheduler {
     return [...this.#slots.map((slot) => slot.task), ...this.#queue];
   }
 
+  /** The next step's feeds, with room in the cache for all of them. */
+  #planWithRoom(): PlannedFeed[] {
+    for (;;) {
+      const plan = this.#planner.next(this.#slots);
+      const tokens = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
+      if (this.#pool.makeRoom(tokens)) {
+        for (const { slot, count, drafts } of plan)
+          this.#pool.grow(slot.sequence, count + drafts.length);
+        return plan;
+      }
+      // Sequences have grown beyond what they share: the last that came waits until others have gone. The
+      // one that stays has room for all it can need.
+      const last = this.#slots.at(-1);
+      if (!last || this.#slots.length === 1) return [];
+      this.#interrupt(last);
+    }
+  }
+
   /** Decodes and looks what became of it. Returns the milliseconds of the decode. */
   #decode(plan: readonly PlannedFeed[]): number {
     const before = plan.map(({ slot }) => slot.fed);
@@ -208,12 +230,15 @@ export class Scheduler {
     for (const [i, { slot, count, drafts }] of plan.entries()) {
       const running = slot as RunningSlot;
       const from = before[i] as number;
-      if (slot.fed === from) running.broken = true;
+      if (slot.fed === from) {
+        running.broken = true;
+        this.#pool.truncate(slot.sequence, from);
+      }
       const small = count + drafts.length < largePiece;
       if (small) running.smallFrom = Math.min(running.smallFrom, from);
       if (drafts.length === 0) continue;
       this.#speculation.record(drafts.length, Math.max(0, slot.fed - from - count));
-      if (slot.fed < from + count + drafts.length) this.#context.truncate(slot.sequence, slot.fed);
+      if (slot.fed < from + count + drafts.length) this.#pool.truncate(slot.sequence, slot.fed);
     }
     return ms;
   }
@@ -238,7 +263,7 @@ export class Scheduler {
   #admit(now: number): void {
     const load = (tenant: string): number => this.#loadOf(tenant);
     for (let next = this.#queue.next(load); next !== undefined; next = this.#queue.next(load)) {
-      if (this.#slots.length >= this.#context.sequences && !this.#makePlaceFor(next)) return;
+      if (this.#slots.length >= this.#places && !this.#makePlaceFor(next)) return;
       const task = this.#queue.shift(load);
       if (!task) return;
       if (this.#start(task, now)) continue;
@@ -254,11 +279,16 @@ export class Scheduler {
     const most = Math.max(0, ...rich.map(({ task }) => this.#loadOf(task.tenant)));
     const slot = rich.findLast(({ task }) => this.#loadOf(task.tenant) === most);
     if (!slot) return false;
+    this.#interrupt(slot);
+    return true;
+  }
+
+  /** Takes a task's sequence; it goes on later where it was. */
+  #interrupt(slot: RunningSlot): void {
     const { task, answered, cut } = slot;
     this.#interrupted.set(task, { answered, cut });
     this.#leave(slot, this.#namespaces.ofTask(task));
     this.#queue.unshift(task.tenant, task);
-    return true;
   }
 
   /** Gives a task its sequence, with what is known of its beginning. */
@@ -283,6 +313,7 @@ export class Scheduler {
     };
     const query = this.#queryOf(slot);
     const waits = this.#isComing(query);
+    if (this.#slots.length > 0 && !waits && !this.#hasRoomFor(query)) return false;
     const lent = waits ? null : this.#pool.lendFilled(query, this.#sources());
     const sequence = lent?.sequence ?? this.#pool.lend();
     if (sequence === null) return false;
@@ -290,6 +321,12 @@ export class Scheduler {
     this.#slots.push(running);
     if (!waits) this.#begin(running, lent?.filled ?? 0, lent?.smallFrom ?? Infinity);
     return true;
+  }
+
+  /** True when the cache can take the prompt and some of the answer. Asked when others run. */
+  #hasRoomFor(query: PrefixQuery): boolean {
+    const found = this.#pool.found(query, this.#sources());
+    return this.#pool.makeRoom(query.tokens.length - found + answerRoom);
   }
 
   #begin(slot: RunningSlot, filled: number, smallFrom: number): void {

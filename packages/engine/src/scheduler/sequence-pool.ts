@@ -3,6 +3,7 @@
 // longest unused is saved as bytes and lent out. Knows nothing of steps and tenants: the namespace of an
 // entry is a string that is either equal or not.
 import type { SequenceMemory } from '../llama-cpp/native-types.ts';
+import { createCountedMemory, type CountedMemory } from './cell-ledger.ts';
 import {
   commonPrefix,
   createPrefixIndex,
@@ -48,14 +49,14 @@ const maxEntries = 1024;
 
 export class SequencePool {
   readonly #options: SequencePoolOptions;
-  readonly #memory: SequenceMemory;
+  readonly #memory: CountedMemory;
   readonly #index: PrefixIndex = createPrefixIndex();
   /** Sequences that hold nothing; the lowest is lent first, so that those in use lie side by side. */
   readonly #empty: Set<number>;
 
   constructor(options: SequencePoolOptions) {
     this.#options = options;
-    this.#memory = options.memory;
+    this.#memory = createCountedMemory(options.memory);
     this.#empty = new Set(Array.from({ length: options.sequences }, (_, i) => i));
   }
 
@@ -63,10 +64,27 @@ export class SequencePool {
     return { entries: this.#index.size, bytes: this.#index.bytes };
   }
 
-  /** Sequences that `lend` could give. */
-  get available(): number {
-    const idle = [...this.#index].filter(({ sequence }) => sequence !== null).length;
-    return this.#empty.size + idle;
+  /**
+   * Finds room for `tokens` more in a shared cache; idle sequences give way, the longest unused first. False
+   * when what is lent leaves too little.
+   */
+  makeRoom(tokens: number): boolean {
+    while (this.#memory.free < tokens) {
+      const oldest = this.#index.oldest(({ sequence }) => sequence !== null);
+      if (!oldest) return false;
+      this.#vacate(oldest);
+    }
+    return true;
+  }
+
+  /** A decode will add `tokens` to a lent sequence; `makeRoom` was asked. */
+  grow(sequence: number, tokens: number): void {
+    this.#memory.grow(sequence, tokens);
+  }
+
+  /** Forgets a lent sequence from `length` on. */
+  truncate(sequence: number, length: number): void {
+    this.#memory.truncate(sequence, length);
   }
 
   /** Tokens that `fill` would find now; of `running` those that have been computed. */
@@ -144,8 +162,9 @@ export class SequencePool {
 
   #copy(source: PrefixEntry | RunningSequence, to: number, length: number): boolean {
     if (source.sequence !== null) return this.#memory.copy(source.sequence, to, length);
-    const { state } = source as PrefixEntry;
-    if (!state || !this.#memory.restore(to, state)) return false;
+    const { state, tokens } = source as PrefixEntry;
+    if (!state || !this.makeRoom(tokens.length)) return false;
+    if (!this.#memory.restore(to, state, tokens.length)) return false;
     this.#memory.truncate(to, length);
     return true;
   }
