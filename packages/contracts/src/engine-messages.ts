@@ -89,6 +89,8 @@ export const engineOptionsSchema = z.object({
   n_ctx: z.int().min(8).default(2048),
   /** Sequences decoded side by side. */
   n_seq_max: z.int().min(1).max(256).default(8),
+  /** Tokens all sequences hold together, which then share one cache; 0 = n_ctx each if memory allows. */
+  n_kv: z.int().min(0).default(0),
   n_batch: z.int().min(8).default(512),
   /** 0 = physical cores, minus one when cores are shared. */
   n_threads: z.int().min(0).default(0),
