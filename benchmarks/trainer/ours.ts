@@ -1,71 +1,71 @@
-// One measurement of the trainer: LoRA r = 16 on all linear layers of SmolLM2-135M's shape, a full
-// optimiser step at a time. Prints one JSON line. compare.ts runs it; the workload is that of peft_lora.py.
+// One measurement of the trainer: LoRA r = 16 on all linear layers, a full optimiser step at a time, from
+// tokens to updated parameters. Prints one JSON line. compare.ts runs it beside peft_lora.py.
+//   node benchmarks/trainer/ours.ts --model shape:135m|FILE.gguf [--method lora|qlora] [--precision float32|int8]
+//     [--threads 1] [--seconds 15] [--rows 1] [--steps 512] [--workload long|short] [--recompute]
+// A shape's base is made once in the temporary folder (shape:7b as qlora: 3.9 GB).
+import { parseArgs } from 'node:util';
 import { createAdamW } from '../../packages/trainer/src/optim/adamw.ts';
 import { clipGradients } from '../../packages/trainer/src/optim/clip-gradients.ts';
+import { openCausalLm } from '../../packages/trainer/src/models/open-causal-lm.ts';
+import type { CausalLm } from '../../packages/trainer/src/models/causal-lm.ts';
 import { createRuntime } from '../../packages/trainer/src/runtime/runtime.ts';
-import type { LoraOptions, PackedBatch } from '../../packages/trainer/src/models/causal-lm.ts';
-import {
-  initialiseAdapters,
-  initialiseBase,
-} from '../../packages/trainer/src/models/load-tensors.ts';
-import { allocateTensors } from '../../packages/trainer/src/models/model-tensors.ts';
-import { modelSizes } from '../../packages/trainer/src/models/sizes.ts';
-import { createTransformerLm } from '../../packages/trainer/src/models/transformer-lm.ts';
+import { baseFile, bestProductRate, makeBatch } from './workload.ts';
 
-const threads = Number(process.argv[2] ?? 1);
-const seconds = Number(process.argv[3] ?? 15);
-const workload = process.argv[4] ?? 'long';
-const config = modelSizes['smollm2-135m'];
-const lora: LoraOptions = { rank: 16, alpha: 32, dropout: 0, target_modules: 'all-linear' };
-const seqLen = 512;
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'shape:135m' },
+    method: { type: 'string', default: 'lora' },
+    precision: { type: 'string', default: 'float32' },
+    threads: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: '15' },
+    rows: { type: 'string', default: '1' },
+    steps: { type: 'string', default: '512' },
+    workload: { type: 'string', default: 'long' },
+    recompute: { type: 'boolean', default: false },
+  },
+});
+const threads = Number(options.threads);
+const steps = Number(options.steps);
+const rows = Number(options.rows);
+const packedBase = options.method === 'qlora';
 
-/** `long`: one example, all scored, as peft_lora.py. `short`: 40–100 tokens each, the second half scored. */
-const makeBatch = (): PackedBatch => {
-  const lengths = workload === 'long' ? [512] : [72, 40, 100, 64, 88, 51, 97];
-  const batch = {
-    rows: 1,
-    seqLen,
-    tokens: Int32Array.from({ length: seqLen }, (_, i) => (i * 7919) % 30_000),
-    targets: Int32Array.from({ length: seqLen }, (_, i) => ((i + 1) * 7919) % 30_000),
-    weights: new Float32Array(seqLen),
-    positions: new Int32Array(seqLen),
-    segments: new Int32Array(seqLen).fill(-1),
-  };
-  let start = 0;
-  for (const [segment, length] of lengths.entries()) {
-    for (let i = 0; i < length; i++) {
-      batch.segments[start + i] = segment;
-      batch.positions[start + i] = i;
-      batch.weights[start + i] = Number(workload === 'long' || i >= length / 2);
-    }
-    start += length;
-  }
-  return batch;
+/** Products with the base's matrices, there and back; attention and adapters are left out. */
+const stepOperations = ({ config, baseParameterCount }: CausalLm, tokens: number): number => {
+  const embedding = config.vocab_size * config.hidden_size;
+  // A tied embedding is the head; an untied one is only looked up.
+  const multiplied = baseParameterCount - (config.tie_word_embeddings ? 0 : embedding);
+  return 4 * multiplied * tokens;
 };
 
-const tensors = allocateTensors(config, lora);
-initialiseBase(tensors, 0);
-initialiseAdapters(tensors, 0);
-await using runtime = createRuntime({ device: 'cpu', threads });
-await using model = createTransformerLm({
-  config,
-  tensors,
-  lora,
+const opening = performance.now();
+await using model = await openCausalLm({
+  path: baseFile(options.model, packedBase ? 'Q4_0' : 'F16'),
+  method: 'lora',
+  precision: options.precision === 'int8' ? 'int8' : 'float32',
+  packedBase,
+  lora: { rank: 16, alpha: 32, dropout: 0, target_modules: 'all-linear' },
   seed: 0,
-  recompute: false,
-  runtime,
+  threads,
+  device: 'cpu',
+  recompute: options.recompute,
 });
+const openSeconds = (performance.now() - opening) / 1000;
 const adam = createAdamW(model.parameters);
-const batch = makeBatch();
+const batch = makeBatch({
+  rows,
+  steps,
+  workload: options.workload === 'short' ? 'short' : 'long',
+  vocabulary: model.config.vocab_size,
+});
 
 const times: number[] = [];
 const cpuTimes: number[] = [];
 let tokens = 0;
-const end = performance.now() + 1000 * seconds;
-for (let step = 0; step < 4 || performance.now() < end; step++) {
+const end = performance.now() + 1000 * Number(options.seconds);
+for (let step = 0; step < 3 || performance.now() < end; step++) {
   const start = performance.now();
   const cpuStart = process.cpuUsage();
-  const result = await model.forwardBackward(batch, { lossScale: 1 / seqLen, step });
+  const result = await model.forwardBackward(batch, { lossScale: 1 / (rows * steps), step });
   clipGradients(model.parameters, 1);
   adam.step(1e-4);
   // The first step makes the graphs.
@@ -76,11 +76,20 @@ for (let step = 0; step < 4 || performance.now() < end; step++) {
   }
   tokens = result.tokens;
 }
+const peakMemoryBytes = 1024 * process.resourceUsage().maxRSS;
+await using runtime = createRuntime({ device: 'cpu', threads });
+const productRate = await bestProductRate(runtime);
+const seconds = Math.min(...times) / 1000;
+const rate = stepOperations(model, tokens) / seconds;
 console.log(
   JSON.stringify({
-    tokensPerSecond: (1000 * tokens) / Math.min(...times),
+    tokensPerSecond: tokens / seconds,
     tokensPerCpuSecond: (1000 * tokens) / Math.min(...cpuTimes),
     steps: times.length,
-    peakMemoryBytes: 1024 * process.resourceUsage().maxRSS,
+    openSeconds,
+    peakMemoryBytes,
+    gflops: rate / 1e9,
+    productGflops: productRate / 1e9,
+    shareOfProduct: rate / productRate,
   }),
 );

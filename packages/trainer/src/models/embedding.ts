@@ -1,27 +1,28 @@
 // The embedding of tokens and its gradient: rows of a table, so no graph is needed.
-import type { StoredTensor } from './model-tensors.ts';
+import type { LayerTensor } from './model-tensors.ts';
+import { isMatrix } from './model-tensors.ts';
+import { readRow } from './weight-forms/frozen-matrix.ts';
 
 /** out[i] = table[tokens[i]]: tokens [M], table [V, D] → [M, D] */
-export const embedRows = (
-  tokens: Int32Array,
-  { data, shape }: StoredTensor,
-  out: Float32Array,
-): void => {
-  const d = shape[1] ?? 0;
+export const embedRows = (tokens: Int32Array, table: LayerTensor, out: Float32Array): void => {
+  const d = table.shape[1] ?? 0;
   for (const [i, token] of tokens.entries()) {
-    out.set(data.subarray(token * d, (token + 1) * d), i * d);
+    const row = isMatrix(table)
+      ? readRow(table.matrix.exact, token, d)
+      : table.data.subarray(token * d, (token + 1) * d);
+    out.set(row, i * d);
   }
 };
 
-/** The gradient of `embedRows`, added in the order of the tokens. */
+/** The gradient of `embedRows`, added in the order of the tokens; nothing for a frozen table. */
 export const accumulateEmbedding = (
   tokens: Int32Array,
   dx: Float32Array,
-  table: StoredTensor,
+  table: LayerTensor,
 ): void => {
-  const { grad } = table;
-  const d = table.shape[1] ?? 0;
-  if (!grad) return;
+  if (isMatrix(table) || !table.grad) return;
+  const { grad, shape } = table;
+  const d = shape[1] ?? 0;
   for (const [i, token] of tokens.entries()) {
     for (let j = 0; j < d; j++) {
       const at = token * d + j;

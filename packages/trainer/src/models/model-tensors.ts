@@ -51,7 +51,8 @@ export interface NamedPart {
 }
 
 export interface ModelTensors {
-  readonly embedding: StoredTensor;
+  /** Rows are looked up: a frozen one may stay in the blocks of its file. */
+  readonly embedding: LayerTensor;
   /** By slot, adapters included; one map a layer. */
   readonly layers: readonly ReadonlyMap<string, LayerTensor>[];
   readonly forms: LayerForms;
@@ -99,6 +100,9 @@ const whole = (slot: string, name: string, shape: readonly number[]): TensorSpec
   parts: [{ name, shape }],
 });
 
+/** Names the embedding's form; it is no graph's input. */
+export const embeddingSlot = 'embedding';
+
 export const chosenTargets = (lora: LoraOptions): readonly LoraTarget[] =>
   lora.target_modules === 'all-linear' ? loraTargets : lora.target_modules;
 
@@ -113,7 +117,7 @@ export const allocateTensors = (
 ): ModelTensors => {
   const full = lora === null;
   const { hidden_size: d, vocab_size: vocabulary } = config;
-  const embedding = store(whole('table', 'model.embed_tokens.weight', [vocabulary, d]), full);
+  const tableSpec = whole(embeddingSlot, 'model.embed_tokens.weight', [vocabulary, d]);
   const base = layerTensors(config);
   const adapters = lora ? adapterTensors(config, lora.rank, chosenTargets(lora)) : [];
   const layers = Array.from({ length: config.num_hidden_layers }, (_, layer) => {
@@ -125,9 +129,12 @@ export const allocateTensors = (
     return new Map(tensors.map((tensor) => [tensor.slot, tensor]));
   });
   const norm = store(whole('norm', 'model.norm.weight', [d]), full);
-  const head = config.tie_word_embeddings
-    ? embedding
-    : store(whole('table', 'lm_head.weight', [vocabulary, d]), full);
+  if (config.tie_word_embeddings) {
+    const head = store(tableSpec, full);
+    return { embedding: head, layers, norm, head, forms };
+  }
+  const embedding = storeBase(tableSpec, full, forms);
+  const head = store(whole('head', 'lm_head.weight', [vocabulary, d]), full);
   return { embedding, layers, norm, head, forms };
 };
 

@@ -21,7 +21,7 @@ import { scaleByExample, sumByExample } from './example-values.ts';
 import type { HeadResult, LmHead } from './lm-head.ts';
 import { createLmHead } from './lm-head.ts';
 import { loraScale as scaleOf } from './lora-scale.ts';
-import type { ModelTensors, StoredTensor } from './model-tensors.ts';
+import type { LayerTensor, ModelTensors } from './model-tensors.ts';
 import { everyTensor, isAdapter, trainableParameters } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import { deriveKey } from './random.ts';
@@ -75,7 +75,7 @@ const createPassKeys = (seed: number): ((step: number) => Key) => {
 
 interface Parts {
   readonly config: ModelConfig;
-  readonly embedding: StoredTensor;
+  readonly embedding: LayerTensor;
   readonly stack: DecoderStack;
   readonly head: LmHead;
 }

@@ -1,8 +1,10 @@
 // Which form each matrix of a frozen base gets: by the precision of training, and by whether the base is
 // kept in the blocks of its file.
-import type { ModelConfig } from '@corral/formats';
+import { isLeveled, type ModelConfig } from '@corral/formats';
 import { layerTensors, matrixSites } from '../llama.ts';
 import type { LayerForms } from '../model-tensors.ts';
+import { embeddingSlot } from '../model-tensors.ts';
+import type { MatrixForms } from './frozen-matrix.ts';
 import { blockFormOf } from './blocks.ts';
 import type { WeightForm } from './weight-form.ts';
 import { float32Form } from './weight-form.ts';
@@ -23,8 +25,8 @@ export interface BaseStorage {
 export const formsFor = (config: ModelConfig, { precision, storedAs }: BaseStorage): LayerForms => {
   if (precision === 'float32' && !storedAs) return new Map();
   const matrices = layerTensors(config).filter(({ slot }) => slot in matrixSites);
-  return new Map(
-    matrices.map(({ slot, shape, parts }) => {
+  const forms = new Map(
+    matrices.map(({ slot, shape, parts }): [string, MatrixForms] => {
       const typesInLayer = (layer: number): string[] =>
         parts.map(({ name }) => storedAs?.(`model.layers.${layer}.${name}`) ?? '');
       const types = Array.from({ length: config.num_hidden_layers }, (_, i) => typesInLayer(i));
@@ -35,4 +37,10 @@ export const formsFor = (config: ModelConfig, { precision, storedAs }: BaseStora
       return [slot, { exact, train }];
     }),
   );
+  const embeddingType = storedAs?.('model.embed_tokens.weight') ?? '';
+  if (isLeveled(embeddingType) && !config.tie_word_embeddings) {
+    const form = blockFormOf([embeddingType]);
+    forms.set(embeddingSlot, { exact: form, train: form });
+  }
+  return forms;
 };
