@@ -9,6 +9,7 @@ import {
 import { createAdapters, type Adapters } from './adapters.ts';
 import { createAdapterDecoding } from './adapters/adapter-decoding.ts';
 import type { NativeContext, NativeLibrary, NativeModel } from './llama-cpp/native-types.ts';
+import { chooseContextSize } from './context-size.ts';
 import type { CheckModelFile } from './model-file.ts';
 import {
   createModelRequests,
@@ -53,21 +54,6 @@ export interface LoadOptions {
   readonly fail: (id: string, error: CorralError) => void;
 }
 
-const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-
-/** Refuses a context that cannot fit: llama.cpp would take all memory first and fail then. */
-function checkMemory(model: NativeModel, options: EngineOptions, outputs: number): void {
-  const cache = model.info.cacheBytesPerToken * options.n_ctx * options.n_seq_max;
-  // Logits exist twice: in the graph and in the buffer that is read.
-  const needed = cache + 2 * outputs * model.vocabulary.size * 4;
-  const available = process.availableMemory();
-  if (needed > available)
-    throw new CorralError('memory_too_small', {
-      params: { needed: gibibytes(needed), available: gibibytes(available) },
-      param: 'n_ctx',
-    });
-}
-
 /** Beyond what it was trained on a model only babbles; the answer to `load` says what it got. */
 const contextLength = ({ info }: NativeModel, { n_ctx }: EngineOptions): number =>
   Math.min(n_ctx, info.trainedContext || n_ctx);
@@ -79,10 +65,16 @@ function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
   const n_ctx = contextLength(model, wanted);
   const options = { ...wanted, n_ctx };
   const outputs = Math.max(options.n_seq_max, Math.min(minimumOutputs, options.n_batch));
-  checkMemory(model, options, outputs);
+  const size = chooseContextSize({
+    options,
+    bytesPerToken: model.info.cacheBytesPerToken,
+    // Logits exist twice: in the graph and in the buffer that is read.
+    otherBytes: 2 * outputs * model.vocabulary.size * 4,
+    availableBytes: process.availableMemory(),
+  });
   return model.createContext({
+    ...size,
     sequenceTokens: n_ctx,
-    sequences: options.n_seq_max,
     // Every running sequence must find room for its token.
     batchTokens: Math.max(options.n_batch, options.n_seq_max),
     outputs,
