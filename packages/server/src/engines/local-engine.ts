@@ -49,6 +49,7 @@ export class LocalEngine implements Engine {
   /** What the child was found to need; null before it has answered anything. */
   #learnedBytes: number | null = null;
   #peakBytes = 0;
+  /** This child has touched its weights: its memory says what it needs. */
   #hasServed = false;
   /** Of the last child that was loaded: another of the same file has the same. */
   #info: EngineModelInfo | null = null;
@@ -62,6 +63,7 @@ export class LocalEngine implements Engine {
       base: options.base,
       leave: () => {
         this.#peakBytes = 0;
+        this.#hasServed = false;
         return this.#process.stop('it was unloaded');
       },
     };
@@ -95,6 +97,7 @@ export class LocalEngine implements Engine {
       if (request.adapter) leaving.push(await loaded.adapters.take(request.adapter));
       if (signal?.aborted) return;
       yield* loaded.child.generate(toCall(request), signal);
+      this.#hasServed = true;
     } catch (error) {
       if (!signal?.aborted) throw error;
     } finally {
@@ -195,13 +198,7 @@ export class LocalEngine implements Engine {
     try {
       const loaded = await this.#process.ready(plan.options);
       this.#info = loaded.info;
-      return {
-        loaded,
-        leave: () => {
-          this.#hasServed = true;
-          leave();
-        },
-      };
+      return { loaded, leave };
     } catch (error) {
       leave();
       throw error;
@@ -222,15 +219,16 @@ export class LocalEngine implements Engine {
   }
 
   /**
-   * Corrects what memory is charged. Before a request ran through it, a child has not yet touched all of
-   * its weights; afterwards it is taken at its peak, with room for what its prefix cache may still take.
+   * Corrects what memory is charged. Before a prompt ran through it, a child has not yet touched all of its
+   * weights; afterwards it is taken at its peak, with room for what its prefix cache may still take.
    */
   async #charge(bytes: number): Promise<void> {
     const plan = await this.#planned();
     this.#peakBytes = Math.max(this.#peakBytes, bytes);
     const peak = this.#peakBytes;
     const settled = Math.min(plan.bytes, peak + plan.growing);
-    const charged = Math.max(peak, this.#hasServed ? settled : plan.bytes);
+    const before = this.#learnedBytes ?? plan.bytes;
+    const charged = Math.max(peak, this.#hasServed ? settled : before);
     if (this.#hasServed) this.#learnedBytes = charged;
     this.#options.memory.resize(this.#guest, charged);
   }

@@ -145,6 +145,23 @@ describe('what a base was found to take', () => {
     expect(await states()).toEqual({ a: 'ready', b: 'ready' });
   });
 
+  test('counts from the start when it comes back, however little it has touched by then', async () => {
+    const pids: number[] = [];
+    const reserved: number[] = [];
+    const measure = (pid: number) => {
+      if (!pids.includes(pid)) pids.push(pid);
+      if (pids.length > 1) reserved.push(engines.memory().reserved_bytes);
+      return Promise.resolve(pid === pids[0] ? 80 * mebibyte : 5 * mebibyte);
+    };
+    start({ measure, memory: { idleMs: 400 } });
+    await answer('a', 'say one');
+    await poll(() => engines.memory().reserved_bytes).toBe(80 * mebibyte);
+    await poll(states).toEqual({ a: 'stopped' });
+    await engine('a').warm();
+    await poll(() => reserved.length).toBeGreaterThan(5);
+    expect(new Set(reserved.slice(0, 5))).toEqual(new Set([80 * mebibyte]));
+  });
+
   test('one that takes more than a process may is killed and started again, with the reason', async () => {
     const held = new Map<number, number>();
     const log: string[] = [];
