@@ -1,6 +1,6 @@
 import pc from 'picocolors';
 import { describe, expect, it } from 'vitest';
-import { formatPreview, formatRowErrors } from './data-report.ts';
+import { formatKind, formatPreview, formatRowErrors, formatTooLong } from './data-report.ts';
 
 const segments = [
   { text: 'user: Hi\nbot: ', loss: false },
@@ -25,22 +25,48 @@ describe('formatPreview', () => {
   });
 });
 
+const report = {
+  path: 'p',
+  format: 'chat',
+  container: 'CSV',
+  rows: 100,
+  examples: 0,
+  tokens: { total: 0, mean: 0, max: 0, p95: 0 },
+  loss_tokens: 0,
+  sha256: '',
+  errors: [{ row: 7, reason: 'empty', fix: 'fill it' }],
+  error_count: 3,
+  preview: [],
+};
+
 describe('formatRowErrors', () => {
   it('says how many more there are', () => {
-    const report = {
-      path: 'p',
-      format: 'chat',
-      rows: 100,
-      examples: 0,
-      tokens: { total: 0, mean: 0, max: 0, p95: 0 },
-      loss_tokens: 0,
-      sha256: '',
-      errors: [{ row: 7, reason: 'empty', fix: 'fill it' }],
-      error_count: 3,
-      preview: [],
-    };
     expect(formatRowErrors(report, pc.createColors(false))).toBe(
       '  row 7  empty\n         fix: fill it\n  … and 2 more rows with problems',
     );
+  });
+});
+
+describe('what a file was read as', () => {
+  it('names rows and file, and the method that pairs need', () => {
+    expect(formatKind(report)).toBe('chat (CSV)');
+    expect(formatKind({ ...report, format: 'preference' })).toContain('method dpo');
+  });
+});
+
+describe('formatTooLong', () => {
+  it.each([
+    ['error', 'data.truncate'],
+    ['drop', 'left out'],
+    ['cut', 'and 2 left out'],
+  ] as const)('says what %s does', (policy, words) => {
+    const found = { rows: 5, longest: 3000, dropped: 2, policy };
+    const text = formatTooLong({ ...report, too_long: found });
+    expect(text).toContain('5 rows');
+    expect(text).toContain(words);
+  });
+
+  it('is silent when all fit', () => {
+    expect(formatTooLong(report)).toBe('');
   });
 });

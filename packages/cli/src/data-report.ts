@@ -39,6 +39,17 @@ export const formatKind = ({ format, container }: DataReport): string => {
   return format === 'preference' ? `${named}; trains with method dpo` : named;
 };
 
+/** How many conversations are longer than the context, and what becomes of them; '' when none is. */
+export function formatTooLong({ too_long: found }: DataReport): string {
+  if (!found) return '';
+  const fate = {
+    error: 'raise data.context_length, or set data.truncate to drop or cut',
+    drop: 'they are left out',
+    cut: `their ends are cut, and ${found.dropped} left out`,
+  }[found.policy];
+  return `\n  ${formatCount(found.rows)} rows are longer than the context, the longest ${formatCount(found.longest)} tokens: ${fate}`;
+}
+
 /** Rows, format, tokens. */
 export function formatStats(report: DataReport, colors: Colors): string {
   const { tokens } = report;

@@ -5,7 +5,13 @@ import { resolve } from 'node:path';
 import { CorralError, type DataReport } from '@corral/contracts';
 import type { CommandSpec, Input, OptionSpec } from '../command-spec.ts';
 import { connect, connectOpenAI, show, type Context } from '../context.ts';
-import { formatKind, formatPreview, formatRowErrors, formatStats } from '../data-report.ts';
+import {
+  formatKind,
+  formatPreview,
+  formatRowErrors,
+  formatStats,
+  formatTooLong,
+} from '../data-report.ts';
 import { exitCodes } from '../failures.ts';
 import { formatCount } from '../format.ts';
 import { localModelPath, rehearsalModel } from '../local-models.ts';
@@ -54,10 +60,10 @@ async function check(context: Context, input: Input): Promise<number> {
   const good = found.rows - found.error_count;
   const summary =
     found.error_count > 0
-      ? `${red('✗')} ${formatCount(found.error_count)} of ${formatCount(found.rows)} rows cannot be used\n\n${formatRowErrors(found, context.io.colors)}`
+      ? `${red('✗')} ${formatCount(found.error_count)} of ${formatCount(found.rows)} rows cannot be used\n\n${formatRowErrors(found, context.io.colors)}${formatTooLong(found)}`
       : found.examples === 0
         ? `${red('✗')} ${found.path} has no examples`
-        : `${green('✓')} ${formatCount(good)} rows, ${formatCount(found.tokens.total)} tokens, no problem found\n  read as ${formatKind(found)}`;
+        : `${green('✓')} ${formatCount(good)} rows, ${formatCount(found.tokens.total)} tokens, no problem found\n  read as ${formatKind(found)}${formatTooLong(found)}`;
   show(context, found, summary);
   return verdict(found);
 }
@@ -70,9 +76,12 @@ async function preview(context: Context, input: Input): Promise<number> {
     ? `${colors.green('green')} = the model learns to write this; ${colors.dim('dim')} = it only reads this`
     : '⟦marked⟧ = the model learns to write this; the rest it only reads';
   const text = [
-    ...found.preview.map(
-      ({ row, segments }) => `${colors.bold(`row ${row}`)}\n${formatPreview(segments, colors)}\n`,
-    ),
+    ...found.preview.map(({ row, segments }, index) => {
+      // A pair is shown as two, the better answer first.
+      const side = index % 2 === 0 ? ', chosen' : ', rejected';
+      const title = `row ${row}${found.format === 'preference' ? side : ''}`;
+      return `${colors.bold(title)}\n${formatPreview(segments, colors)}\n`;
+    }),
     ...(found.error_count > 0 ? [`${formatRowErrors(found, colors)}\n`] : []),
     legend,
   ].join('\n');
