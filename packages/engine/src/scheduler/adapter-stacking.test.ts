@@ -46,7 +46,7 @@ function setUp(maxBytes = 128): Setup {
   );
   const stacking = createAdapterStacking({
     context,
-    createStack: model.createStack,
+    createStack: (plan) => model.createStack(plan),
     packed: (adapter) => {
       const found = packed.get(adapter);
       return found && found.rank <= 128 ? found : null;

@@ -18,90 +18,104 @@ export interface RankSlots<Key> {
   readonly size: number;
 }
 
-export function createRankSlots<Key>(ranks: number): RankSlots<Key> {
-  // In order of use, the longest unused first.
-  const slots = new Map<Key, RankRange>();
-  const written = new Uint8Array(ranks);
+class Slots<Key> implements RankSlots<Key> {
+  readonly #ranks: number;
+  /** In order of use, the longest unused first. */
+  readonly #slots = new Map<Key, RankRange>();
+  /** 1 where something was written. */
+  readonly #written: Uint8Array;
+
+  constructor(ranks: number) {
+    this.#ranks = ranks;
+    this.#written = new Uint8Array(ranks);
+  }
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  place(wanted: ReadonlyMap<Key, number>, alone = false): readonly [Key, RankRange][] {
+    for (const key of wanted.keys()) {
+      const slot = this.#slots.get(key);
+      if (!slot) continue;
+      this.#slots.delete(key);
+      this.#slots.set(key, slot);
+    }
+    if (alone) while (this.#evict(wanted));
+    const placed: [Key, RankRange][] = [];
+    for (const [key, size] of wanted) {
+      if (this.#slots.has(key)) continue;
+      let gap = this.#findGap(size);
+      while (gap === undefined && this.#evict(wanted)) gap = this.#findGap(size);
+      if (gap === undefined) return this.#placeAll(wanted);
+      placed.push(this.#put(key, gap, size));
+    }
+    return placed;
+  }
+
+  range(key: Key): RankRange | undefined {
+    return this.#slots.get(key);
+  }
+
+  has(key: Key): boolean {
+    return this.#slots.has(key);
+  }
+
+  remove(key: Key): void {
+    this.#slots.delete(key);
+  }
+
+  dirty(): readonly RankRange[] {
+    const owned = new Uint8Array(this.#ranks);
+    for (const { from, to } of this.#slots.values()) owned.fill(1, from, to);
+    const ranges: RankRange[] = [];
+    for (let rank = 0; rank < this.#ranks; rank++) {
+      if (!this.#written[rank] || owned[rank]) continue;
+      const last = ranges.at(-1);
+      if (last?.to === rank) ranges[ranges.length - 1] = { from: last.from, to: rank + 1 };
+      else ranges.push({ from: rank, to: rank + 1 });
+    }
+    return ranges;
+  }
+
+  cleaned(): void {
+    this.#written.fill(0);
+    for (const { from, to } of this.#slots.values()) this.#written.fill(1, from, to);
+  }
 
   /** First gap of `size` ranks between the slots; undefined when there is none. */
-  function findGap(size: number): number | undefined {
+  #findGap(size: number): number | undefined {
     let from = 0;
-    for (const slot of [...slots.values()].toSorted((a, b) => a.from - b.from)) {
+    for (const slot of [...this.#slots.values()].toSorted((a, b) => a.from - b.from)) {
       if (slot.from - from >= size) return from;
       from = slot.to;
     }
-    return ranks - from >= size ? from : undefined;
+    return this.#ranks - from >= size ? from : undefined;
   }
 
-  function evict(keep: ReadonlyMap<Key, number>): boolean {
-    for (const key of slots.keys())
-      if (!keep.has(key)) {
-        slots.delete(key);
-        return true;
-      }
+  /** Takes the place of the adapter that was not used for longest; false when all are to stay. */
+  #evict(keep: ReadonlyMap<Key, number>): boolean {
+    for (const key of this.#slots.keys()) if (!keep.has(key)) return this.#slots.delete(key);
     return false;
   }
 
-  function put(key: Key, from: number, size: number): [Key, RankRange] {
+  #put(key: Key, from: number, size: number): [Key, RankRange] {
     const range = { from, to: from + size };
-    slots.set(key, range);
-    written.fill(1, range.from, range.to);
+    this.#slots.set(key, range);
+    this.#written.fill(1, range.from, range.to);
     return [key, range];
   }
 
   /** Everything anew from the first rank on: gaps between what must stay were too small. */
-  function placeAll(wanted: ReadonlyMap<Key, number>): [Key, RankRange][] {
-    slots.clear();
+  #placeAll(wanted: ReadonlyMap<Key, number>): [Key, RankRange][] {
+    this.#slots.clear();
     let from = 0;
     return [...wanted].map(([key, size]) => {
-      const placed = put(key, from, size);
+      const placed = this.#put(key, from, size);
       from += size;
       return placed;
     });
   }
-
-  return {
-    place: (wanted, alone = false) => {
-      for (const key of wanted.keys()) {
-        const slot = slots.get(key);
-        if (!slot) continue;
-        slots.delete(key);
-        slots.set(key, slot);
-      }
-      if (alone) while (evict(wanted));
-      const placed: [Key, RankRange][] = [];
-      for (const [key, size] of wanted) {
-        if (slots.has(key)) continue;
-        let gap = findGap(size);
-        while (gap === undefined && evict(wanted)) gap = findGap(size);
-        if (gap === undefined) return placeAll(wanted);
-        placed.push(put(key, gap, size));
-      }
-      return placed;
-    },
-    range: (key) => slots.get(key),
-    has: (key) => slots.has(key),
-    remove: (key) => {
-      slots.delete(key);
-    },
-    dirty: () => {
-      const owned = new Uint8Array(ranks);
-      for (const { from, to } of slots.values()) owned.fill(1, from, to);
-      const ranges: RankRange[] = [];
-      for (let rank = 0; rank < ranks; rank++) {
-        if (!written[rank] || owned[rank]) continue;
-        const last = ranges.at(-1);
-        if (last?.to === rank) ranges[ranges.length - 1] = { from: last.from, to: rank + 1 };
-        else ranges.push({ from: rank, to: rank + 1 });
-      }
-      return ranges;
-    },
-    cleaned: () => {
-      written.fill(0);
-      for (const { from, to } of slots.values()) written.fill(1, from, to);
-    },
-    get size() {
-      return slots.size;
-    },
-  };
 }
+
+export const createRankSlots = <Key>(ranks: number): RankSlots<Key> => new Slots<Key>(ranks);

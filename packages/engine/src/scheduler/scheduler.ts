@@ -7,15 +7,21 @@ import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts'
 import { createAdapterSwitching } from './adapter-switching.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
 import { createNamespaces } from './namespaces.ts';
-import { cutOf, largePiece, shortestReuse } from './prompt-cut.ts';
-import type { PrefixQuery } from './prefix-index.ts';
-import { SequencePool, type RunningSequence } from './sequence-pool.ts';
-import { wantsRow, type SequenceTask } from './sequence-task.ts';
+import { cutOf, largePiece } from './prompt-cut.ts';
+import {
+  isComing,
+  queryOf,
+  sourcesOf,
+  type ComingSequence,
+  type RunningSlot,
+} from './running-slot.ts';
+import { SequencePool } from './sequence-pool.ts';
+import type { SequenceTask } from './sequence-task.ts';
 import { createServiceTimes } from './service-times.ts';
 import { createSpeculation, type Speculation } from './speculation.ts';
 import { createStepCosts } from './step-costs.ts';
 import type { PlannedFeed } from './step-feed.ts';
-import { createStepPlanner, type PlannedSlot, type StepPlanner } from './step-plan.ts';
+import { createStepPlanner, type StepPlanner } from './step-plan.ts';
 import { createTenantQueue } from './tenant-queue.ts';
 
 /** Waiting tasks beyond this are refused: nobody waits for the thousandth place. */
@@ -26,17 +32,6 @@ const warmUpTokens = 16;
 
 /** Tokens of an answer that must find room in a shared cache before a task is begun. */
 const answerRoom = 32;
-
-interface RunningSlot extends PlannedSlot {
-  readonly namespace: string;
-  /** First position that was computed in a small piece; Infinity when none was. */
-  smallFrom: number;
-  waiting: boolean;
-  promptTokens: number;
-  /** A decode failed: nobody knows what its sequence holds. */
-  broken: boolean;
-  readonly admittedAt: number;
-}
 
 /** What is remembered of a task that lost its sequence to another tenant. */
 interface Interrupted {
@@ -311,22 +306,18 @@ export class Scheduler {
       broken: false,
       admittedAt: now,
     };
-    const query = this.#queryOf(slot);
-    const waits = this.#isComing(query);
-    if (this.#slots.length > 0 && !waits && !this.#hasRoomFor(query)) return false;
-    const lent = waits ? null : this.#pool.lendFilled(query, this.#sources());
+    const query = queryOf(slot);
+    const waits = isComing(query, this.#sources(), this.#pool);
+    const sources = this.#sources();
+    const crowded = this.#slots.length > 0 && !waits;
+    if (crowded && !this.#pool.makeRoomFor(query, sources, answerRoom)) return false;
+    const lent = waits ? null : this.#pool.lendFilled(query, sources);
     const sequence = lent?.sequence ?? this.#pool.lend();
     if (sequence === null) return false;
     const running: RunningSlot = { ...slot, sequence, waiting: waits };
     this.#slots.push(running);
     if (!waits) this.#begin(running, lent?.filled ?? 0, lent?.smallFrom ?? Infinity);
     return true;
-  }
-
-  /** True when the cache can take the prompt and some of the answer. Asked when others run. */
-  #hasRoomFor(query: PrefixQuery): boolean {
-    const found = this.#pool.found(query, this.#sources());
-    return this.#pool.makeRoom(query.tokens.length - found + answerRoom);
   }
 
   #begin(slot: RunningSlot, filled: number, smallFrom: number): void {
@@ -341,40 +332,16 @@ export class Scheduler {
     slot.task.reused?.(filled);
   }
 
-  /** What of the cache a task may use. */
-  #queryOf(slot: Pick<RunningSlot, 'task' | 'namespace' | 'cut' | 'answered'>): PrefixQuery {
-    const { task, namespace, cut } = slot;
-    let limit = slot.answered;
-    while (limit < task.tokens.length - 1 && !wantsRow(slot as RunningSlot, limit)) limit++;
-    return { namespace, tokens: task.tokens, limit, cut };
-  }
-
-  #sources(): (RunningSequence & { readonly cut: number })[] {
-    if (!this.#context.partial) return [];
-    return this.#slots
-      .filter((slot) => slot.task.cacheable === true && !slot.waiting && !slot.broken)
-      .map((slot) => ({ ...slot, tokens: slot.task.tokens }));
-  }
-
-  /** True when a running task is about to compute clearly more of the query than can be had now. */
-  #isComing(query: PrefixQuery): boolean {
-    const sources = this.#sources().filter((source) => source.namespace === query.namespace);
-    if (sources.length === 0) return false;
-    const coming = sources.map((source) => ({
-      ...source,
-      fed: source.tokens.length,
-      smallFrom: Math.min(source.smallFrom, source.cut),
-    }));
-    const later = this.#pool.found(query, coming);
-    return later >= this.#pool.found(query, sources) + shortestReuse;
+  #sources(): ComingSequence[] {
+    return this.#context.partial ? sourcesOf(this.#slots) : [];
   }
 
   /** Tasks that waited for another's beginning go on as soon as it is there. */
   #resolveWaiting(): void {
     for (const slot of this.#slots) {
       if (!slot.waiting || slot.task.finished) continue;
-      const query = this.#queryOf(slot);
-      if (this.#isComing(query)) continue;
+      const query = queryOf(slot);
+      if (isComing(query, this.#sources(), this.#pool)) continue;
       const { filled, smallFrom } = this.#pool.fill(slot.sequence, query, this.#sources());
       this.#begin(slot, filled, smallFrom);
     }

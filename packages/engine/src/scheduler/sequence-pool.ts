@@ -77,6 +77,17 @@ export class SequencePool {
     return true;
   }
 
+  /** `makeRoom` for a query's tokens and `more`; what it shares with a sequence needs none. */
+  makeRoomFor(query: PrefixQuery, running: readonly RunningSequence[], more: number): boolean {
+    const kept = this.#index.best(query);
+    const found = this.found(query, running);
+    const { length } = query.tokens;
+    if (!kept || kept.length < found || kept.entry.sequence !== null)
+      return this.makeRoom(length - found + more);
+    // Bytes are put back whole and then cut.
+    return this.makeRoom(Math.max(kept.entry.tokens.length, length + more));
+  }
+
   /** A decode will add `tokens` to a lent sequence; `makeRoom` was asked. */
   grow(sequence: number, tokens: number): void {
     this.#memory.grow(sequence, tokens);

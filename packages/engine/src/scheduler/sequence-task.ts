@@ -49,5 +49,7 @@ export interface Slot {
 }
 
 /** True when the next decode must give the logits after `position`. */
-export const wantsRow = ({ task, answered }: Slot, position: number): boolean =>
-  position >= answered && task.wantsLogits(position);
+export const wantsRow = (
+  { task, answered }: Pick<Slot, 'task' | 'answered'>,
+  position: number,
+): boolean => position >= answered && task.wantsLogits(position);
