@@ -11,8 +11,11 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-async function serve(handle: (stream: SseStream) => Promise<void>) {
-  const streams = new SseStreams();
+async function serve(
+  handle: (stream: SseStream) => Promise<void>,
+  options: ConstructorParameters<typeof SseStreams>[0] = {},
+) {
+  const streams = new SseStreams(options);
   const app = Fastify();
   app.get('/', (_request, reply) => {
     void reply.header('x-own', 'kept');
@@ -79,6 +82,23 @@ describe('server-sent events', () => {
     expect(sent).toBe(before);
     response.destroy();
     expect(await finished.promise).toBe(true);
+  });
+
+  it('gives a sign of life while there is nothing to say, and only then', async () => {
+    const talking = Promise.withResolvers<void>();
+    const { port } = await serve(
+      async (stream) => {
+        await talking.promise;
+        await stream.send({ a: 1 });
+        await stream.done();
+      },
+      { quiet: 20 },
+    );
+    const response = await request(port);
+    const text = textOf(response);
+    response.once('data', () => talking.resolve());
+    // Comments are no events: they begin with a colon and end with an empty line.
+    expect(await text).toMatch(/^(: still working\n\n)+data: \{"a":1\}\n\ndata: \[DONE\]\n\n$/);
   });
 
   it('forgets a stream whose client left before it was opened', async () => {

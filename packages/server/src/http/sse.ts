@@ -27,6 +27,13 @@ const maxBufferedBytes = 256 * 1024;
 /** For a client that has stopped reading to take the last words of a server that shuts down. */
 const lastWordsMilliseconds = 2000;
 
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  connection: 'keep-alive',
+  'x-accel-buffering': 'no',
+};
+
 interface OpenStream {
   readonly stop: (error: CorralError) => void;
   /** Cuts the connection. */
@@ -34,10 +41,21 @@ interface OpenStream {
   readonly ended: Promise<void>;
 }
 
+/** Proxies give up on connections that are silent for a minute, and a long prompt takes longer. */
+const quietMilliseconds = 15_000;
+/** A comment of an event stream: clients skip it. */
+const signOfLife = ': still working\n\n';
+
 /** All open streams of a server, so that a shutdown can end them with a word. */
 export class SseStreams {
   readonly #open = new Set<OpenStream>();
+  readonly #quietMilliseconds: number;
   #stopped = false;
+
+  /** `quiet`: milliseconds of silence before a sign of life. */
+  constructor({ quiet = quietMilliseconds }: { readonly quiet?: number } = {}) {
+    this.#quietMilliseconds = quiet;
+  }
 
   get size(): number {
     return this.#open.size;
@@ -49,14 +67,7 @@ export class SseStreams {
     const { raw, request } = reply;
     const left = new AbortController();
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    raw.writeHead(200, {
-      ...headersOf(reply),
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache, no-transform',
-      connection: 'keep-alive',
-      'x-accel-buffering': 'no',
-      'x-request-id': request.id,
-    });
+    raw.writeHead(200, { ...headersOf(reply), ...streamHeaders, 'x-request-id': request.id });
     const entry: OpenStream = {
       cut: () => void raw.destroy(),
       stop: (error: CorralError) => {
@@ -67,19 +78,22 @@ export class SseStreams {
     };
     this.#open.add(entry);
     const leave = (): void => {
+      awake.stop();
       this.#open.delete(entry);
       left.abort(new CorralError('cancelled'));
       end();
     };
+    const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
     raw.once('close', leave);
     raw.once('error', leave);
-    // A client that left before its first event has had its `close`; another does not come.
-    if (raw.destroyed) leave();
 
-    const isClosed = (): boolean => raw.destroyed || raw.writableEnded;
     const socket = directSocket(raw);
+    const awake = keepAwake(() => {
+      if (behind(raw) === 0) void write(signOfLife);
+    }, this.#quietMilliseconds);
     const write = (text: string): Promise<void> | undefined => {
       if (isClosed()) return undefined;
+      awake.hasSpoken = true;
       if (socket === null) raw.write(text);
       else writeChunk(socket, text);
       return behind(raw) > maxBufferedBytes ? drained(raw, socket) : undefined;
@@ -99,7 +113,9 @@ export class SseStreams {
       fail: (error) => close(`data: ${JSON.stringify(toErrorBody(error, String(request.id)))}\n\n`),
       done: () => close('data: [DONE]\n\n'),
     };
-    if (this.#stopped) entry.stop(shuttingDown());
+    // A client that left before its first event has had its `close`; another does not come.
+    if (raw.destroyed) leave();
+    else if (this.#stopped) entry.stop(shuttingDown());
     return stream;
   }
 
@@ -117,6 +133,16 @@ export class SseStreams {
     await Promise.all(open.map(({ ended }) => ended));
     clearTimeout(late);
   }
+}
+
+/** Calls `speak` after each interval in which nothing was said. */
+function keepAwake(speak: () => void, milliseconds: number) {
+  const awake = { hasSpoken: false, stop: (): void => clearInterval(timer) };
+  const timer = setInterval(() => {
+    if (!awake.hasSpoken) speak();
+    awake.hasSpoken = false;
+  }, milliseconds);
+  return awake;
 }
 
 /**
