@@ -59,17 +59,27 @@ export const controlTokens = ['<s>', '</s>', '<|im_start|>', '<|im_end|>'];
 const normal = 1;
 const unknown = 2;
 const control = 3;
+const userDefined = 4;
 const byte = 6;
 
 type TypedToken = readonly [text: string, type: number, score: number];
 
+/** Tokens of a vocabulary beside its letters. */
+export interface SpecialTokens {
+  /** The first two begin and end texts in a SentencePiece vocabulary, the first and fourth in a byte-pair one. */
+  readonly controls: readonly string[];
+  /** Found in any text, as tags of tool calls are in some vocabularies. */
+  readonly tags?: readonly string[];
+}
+
 /** A SentencePiece vocabulary whose merges can spell "</s>", with byte fallback. */
-function sentencePieceTokens(): TypedToken[] {
+function sentencePieceTokens({ controls, tags = [] }: SpecialTokens): TypedToken[] {
   const hex = (value: number): string => value.toString(16).toUpperCase().padStart(2, '0');
   const words = ['he', 'll', 'hell', 'hello', '▁hello', '▁w', 'or', 'ld', '</', 's>', 'th', '▁th'];
   return [
     ['<unk>', unknown, 0],
-    ...controlTokens.map((text): TypedToken => [text, control, 0]),
+    ...controls.map((text): TypedToken => [text, control, 0]),
+    ...tags.map((text): TypedToken => [text, userDefined, 0]),
     ...Array.from({ length: 256 }, (_, i): TypedToken => [`<0x${hex(i)}>`, byte, 0]),
     ...words.map((text, i): TypedToken => [text, normal, -1 - i]),
     ...['▁', ...letters].map((text, i): TypedToken => [text, normal, -100 - i]),
@@ -88,10 +98,13 @@ const merges = ['h e', 'l l', 'he ll', 'hell o', 'Ġ w', 'o r', 'Ġw or'];
 
 type Vocabulary = 'sentencepiece' | 'byte-pair';
 
-function vocabularyMetadata(kind: Vocabulary): [size: number, metadata: [string, GgufValue][]] {
+function vocabularyMetadata(
+  kind: Vocabulary,
+  special: SpecialTokens,
+): [size: number, metadata: [string, GgufValue][]] {
   const key = (name: string): string => `tokenizer.ggml.${name}`;
   if (kind === 'sentencepiece') {
-    const tokens = sentencePieceTokens();
+    const tokens = sentencePieceTokens(special);
     return [
       tokens.length,
       [
@@ -106,20 +119,20 @@ function vocabularyMetadata(kind: Vocabulary): [size: number, metadata: [string,
     ];
   }
   const merged = merges.map((merge) => merge.replace(' ', ''));
-  const tokens = [...controlTokens, ...byteLetters(), ...merged];
+  const { controls, tags = [] } = special;
+  const tokens = [...controls, ...tags, ...byteLetters(), ...merged];
+  const typeOf = (token: string): number =>
+    controls.includes(token) ? control : tags.includes(token) ? userDefined : normal;
   return [
     tokens.length,
     [
       [key('model'), gguf.string('gpt2')],
       [key('pre'), gguf.string('gpt-2')],
       [key('tokens'), gguf.strings(tokens)],
-      [
-        key('token_type'),
-        gguf.int32s(tokens.map((t) => (controlTokens.includes(t) ? control : normal))),
-      ],
+      [key('token_type'), gguf.int32s(tokens.map(typeOf))],
       [key('merges'), gguf.strings(merges)],
       [key('bos_token_id'), gguf.uint32(0)],
-      [key('eos_token_id'), gguf.uint32(3)],
+      [key('eos_token_id'), gguf.uint32(Math.min(3, controls.length - 1))],
       [key('add_bos_token'), gguf.bool(false)],
     ],
   ];
@@ -141,6 +154,7 @@ export interface TinyModelOptions {
   /** Spread of the weights, in units of 1/√inputs. */
   readonly spread?: number;
   readonly template?: string;
+  readonly special?: SpecialTokens;
   /** Replaces metadata, to make files that must be refused. */
   readonly metadata?: readonly [string, GgufValue][];
 }
@@ -153,11 +167,12 @@ export async function writeTinyModel(
     seed = 1,
     spread = 1.5,
     template,
+    special = { controls: controlTokens },
     metadata = [],
   }: TinyModelOptions = {},
 ): Promise<void> {
   const next = createNormal(seed);
-  const [size, tokens] = vocabularyMetadata(vocabulary);
+  const [size, tokens] = vocabularyMetadata(vocabulary, special);
   const matrix = (name: string, rows: number, columns: number): GgufTensorToWrite =>
     tensor(`${name}.weight`, [rows, columns], () => (next() * spread) / Math.sqrt(columns));
   const ones = (name: string): GgufTensorToWrite =>
