@@ -1,7 +1,7 @@
 """Hidden states of the tiny model under transformers, pooled and normalised: expected values for
 engine-embeddings.native.ts. Needs torch, transformers and gguf.
 
-    node tests/native/write-tiny-model.ts tiny.gguf
+    node tools/make-tiny-model.ts tiny.gguf
     python tests/native/make-embeddings.py tiny.gguf tests/native/fixtures/embeddings.json
 """
 import json

@@ -1,7 +1,6 @@
 // One vector out of the rows of a prompt's tokens. Sums in double precision.
 
-export const poolings = ['mean', 'last', 'cls'] as const;
-export type Pooling = (typeof poolings)[number];
+export type Pooling = 'mean' | 'last' | 'cls';
 
 export interface Pool {
   /** The next token's row [width]; it is read at once. */

@@ -22,7 +22,7 @@ const pick = <T>(items: readonly T[], random: Random): T =>
 const between = (low: number, high: number, random: Random): number =>
   low + Math.floor(random() * (high - low + 1));
 
-export const bytesFrom = (state: ByteState): number[] =>
+const bytesFrom = (state: ByteState): number[] =>
   Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => state.advance(byte) !== null);
 
 const closers = new Set(Buffer.from('"]}'));

@@ -15,7 +15,7 @@ import {
 import { numberFormats, stringFormats } from './string-formats.ts';
 
 /** A bound above this costs more states than an answer has tokens. */
-export const maxBound = 10_000;
+const maxBound = 10_000;
 
 /** Smallest and largest count of two keywords. Throws CorralError. */
 export function countBounds(

@@ -17,8 +17,8 @@ describe('compileTemplate', () => {
   it('refuses a range of a thousand million numbers, and output without end', () => {
     expect(() => run('{% for i in range(1000000000) %}{% endfor %}')).toThrow(/range/);
     const doubling =
-      "{% set ns = namespace(s='ab') %}{% for i in range(25) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
-    expect(() => run(doubling, 5000)).toThrow(/characters/);
+      "{% set ns = namespace(s='ab') %}{% for i in range(23) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
+    expect(() => run(doubling, 10_000)).toThrow(/characters/);
   });
 
   it('goes on after one was ended', () => {

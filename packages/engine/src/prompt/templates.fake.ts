@@ -1,6 +1,6 @@
 // Chat templates in the manner of the families that are served, short enough to be read in a test.
 
-export const llama2 =
+const llama2 =
   "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}" +
   '{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}' +
   "{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}" +
@@ -11,7 +11,7 @@ export const llama2 =
   "{% elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}";
 
 /** Llama 3.1 to 3.3: tools in the first user message, indented; one call a turn; results as JSON strings. */
-export const llama3 = `{{- bos_token }}
+const llama3 = `{{- bos_token }}
 {%- if not tools is defined %}{% set tools = none %}{% endif %}
 {%- macro head(role) %}{{ '<|start_header_id|>' + role + '<|end_header_id|>\\n\\n' }}{% endmacro %}
 {%- if messages[0].role == 'system' %}
@@ -40,7 +40,7 @@ export const llama3 = `{{- bos_token }}
 {%- if add_generation_prompt %}{{ head('assistant') }}{% endif %}`;
 
 /** Qwen2.5 and Qwen3: tools in the system message, calls and results between tags. */
-export const qwen = `{%- if tools %}
+const qwen = `{%- if tools %}
     {{- '<|im_start|>system\\n' }}
     {%- if messages[0].role == 'system' %}{{ messages[0].content + '\\n\\n' }}{% endif %}
     {{- '# Tools\\n<tools>' }}
@@ -68,7 +68,7 @@ export const qwen = `{%- if tools %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`;
 
 /** Hermes: tools written out field by field. */
-export const hermes = `{{- '<|im_start|>system\\nFunctions:\\n' }}
+const hermes = `{{- '<|im_start|>system\\nFunctions:\\n' }}
 {%- for tool in tools %}
     {%- set tool = tool.function %}
     {{- tool.name + ': ' + tool.description + '\\n' }}
@@ -87,12 +87,12 @@ export const hermes = `{{- '<|im_start|>system\\nFunctions:\\n' }}
 {%- endfor %}
 {{- '<|im_start|>assistant\\n' }}`;
 
-export const mistral = `{{- bos_token }}{% for message in messages %}
+const mistral = `{{- bos_token }}{% for message in messages %}
 {%- if message.role == 'user' %}{{ '[INST] ' + message.content + '[/INST]' }}
 {%- elif message.role == 'assistant' %}{{ ' ' + message.content + eos_token }}
 {%- else %}{{ raise_exception('Only user and assistant roles are supported') }}{% endif %}{% endfor %}`;
 
-export const gemma = `{{- bos_token }}{% for message in messages %}
+const gemma = `{{- bos_token }}{% for message in messages %}
 {%- set role = 'model' if message.role == 'assistant' else message.role %}
 {%- if role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}
 {{- '<start_of_turn>' + role + '\\n' + message.content | trim + '<end_of_turn>\\n' }}{% endfor %}

@@ -27,7 +27,7 @@ const styles: readonly ValueStyle[] = [
 ];
 
 /** What is handed to a template. */
-export interface TemplateInput {
+interface TemplateInput {
   readonly messages: readonly object[];
   readonly tools?: readonly unknown[];
 }

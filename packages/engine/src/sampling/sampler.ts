@@ -15,7 +15,7 @@ import {
 } from './softmax.ts';
 
 /** What an answer in a format allows as its next token. */
-export interface SampleConstraint {
+interface SampleConstraint {
   allows(token: number): boolean;
   /** One bit a token, set when it is allowed. */
   mask(): Uint32Array;

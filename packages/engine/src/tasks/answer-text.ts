@@ -6,7 +6,7 @@ import { createStopFilter } from '../prompt/stop-strings.ts';
 import { createUtf8Assembler } from '../prompt/utf8-assembler.ts';
 import type { ToolCallParser } from '../tools/tool-call-parser.ts';
 
-export interface AnswerNews {
+interface AnswerNews {
   readonly text: string;
   readonly calls: readonly ToolCallDelta[];
   /** A stop string was found: nothing follows. */

@@ -4,7 +4,7 @@
 // calls. The grammar sees to the form; text that is cut off in the middle ends where it was cut.
 import type { ToolCallDelta } from '@corral/contracts';
 
-export interface ToolCallText {
+interface ToolCallText {
   /** Text of the answer that is no call. */
   readonly text: string;
   readonly calls: readonly ToolCallDelta[];

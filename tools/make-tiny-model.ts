@@ -1,6 +1,6 @@
 // Writes the tiny model of the native tests to a file, for the scripts that compute expected values with
-// other libraries: node tests/native/write-tiny-model.ts FILE
-import { writeTinyModel } from './engine-fixtures.ts';
+// other libraries: node tools/make-tiny-model.ts FILE
+import { writeTinyModel } from '../tests/native/engine-fixtures.ts';
 
 const [path] = process.argv.slice(2);
 if (path === undefined) throw new Error('say where to write it');
