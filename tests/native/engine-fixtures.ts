@@ -221,11 +221,14 @@ export async function writeTinyAdapter(
     rank = 4,
     width = shape.width,
     targets = Object.keys(projections),
+    scale = 1,
   }: {
     readonly seed: number;
     readonly rank?: number;
     readonly width?: number;
     readonly targets?: readonly string[];
+    /** Of B. */
+    readonly scale?: number;
   },
 ): Promise<void> {
   const next = createNormal(seed);
@@ -237,7 +240,11 @@ export async function writeTinyAdapter(
         [rank, into === shape.width ? width : into],
         () => next() / Math.sqrt(into),
       ),
-      tensor(`blk.${layer}.${name}.weight.lora_b`, [out, rank], () => next() / Math.sqrt(rank)),
+      tensor(
+        `blk.${layer}.${name}.weight.lora_b`,
+        [out, rank],
+        () => (scale * next()) / Math.sqrt(rank),
+      ),
     ]),
   );
   await write(

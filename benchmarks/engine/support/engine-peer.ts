@@ -30,7 +30,8 @@ export function processUsage(pid: number | undefined): { memory: number; process
   };
 }
 
-export async function startEnginePeer(start: EnginePeerOptions): Promise<EnginePeer> {
+/** The child, and a way to wait for what it says of a request. */
+function startChild() {
   const child = fork(fileURLToPath(import.meta.resolve('@corral/engine/worker')), [], {
     execPath: process.execPath,
     execArgv: [],
@@ -63,13 +64,16 @@ export async function startEnginePeer(start: EnginePeerOptions): Promise<EngineP
       child.send({ ...request, id });
     });
   }
+  return { child, ask };
+}
 
+export async function startEnginePeer(start: EnginePeerOptions): Promise<EnginePeer> {
+  const { child, ask } = startChild();
   const call = (request: Record<string, unknown>): Promise<unknown> =>
     ask(request, (message) => {
       if (message.type === 'ready') return message.model;
       return message.type === 'result' ? { value: message.value } : undefined;
     });
-
   await call({ type: 'load', model_path: start.model, options: start.options });
   for (const [i, path] of (start.adapters ?? []).entries())
     await call({ type: 'load_adapter', adapter_id: String(i), path });

@@ -67,7 +67,12 @@ async function stream(
   return { first, last };
 }
 
-export async function startLlamaServer(options: LlamaServerOptions): Promise<Peer> {
+export interface LlamaServerPeer extends Peer {
+  readonly url: string;
+  readonly pid: number | undefined;
+}
+
+export async function startLlamaServer(options: LlamaServerOptions): Promise<LlamaServerPeer> {
   const { binary, model, adapters, streams, context, threads } = options;
   const port = await freePort();
   const flags = {
@@ -88,6 +93,8 @@ export async function startLlamaServer(options: LlamaServerOptions): Promise<Pee
   await waitUntilReady(url, () => child.exitCode !== null);
   return {
     name: 'llama-server',
+    url,
+    pid: child.pid,
     usage: () => processUsage(child.pid),
     stream: (request) => stream(url, request),
     [Symbol.asyncDispose]: async () => {

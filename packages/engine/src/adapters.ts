@@ -36,79 +36,94 @@ export interface AdaptersOptions {
   readonly checkFile: CheckModelFile;
 }
 
-export function createAdapters({ decoding, scheduler, checkFile }: AdaptersOptions): Adapters {
-  const loaded = new Map<string, LoadedAdapter>();
-  const loading = new Map<string, { readonly path: string; readonly done: Promise<void> }>();
+class LoadedAdapters implements Adapters {
+  readonly #options: AdaptersOptions;
+  readonly #loaded = new Map<string, LoadedAdapter>();
+  readonly #loading = new Map<string, { readonly path: string; readonly done: Promise<void> }>();
 
-  function sweep(): void {
-    for (const adapter of loaded.values()) {
+  constructor(options: AdaptersOptions) {
+    this.#options = options;
+  }
+
+  async load(id: string, path: string): Promise<void> {
+    const loading = this.#loading.get(id);
+    const loaded = this.#loaded.get(id);
+    const known = loading ?? loaded;
+    if (known && (known.path !== path || loaded?.retired))
+      throw new CorralError('conflict', {
+        params: { reason: `the adapter "${id}" is already loaded from another file` },
+      });
+    if (loaded) return;
+    if (loading) return loading.done;
+    const done = this.#read(id, path);
+    this.#loading.set(id, { path, done });
+    await done;
+  }
+
+  async unload(id: string): Promise<void> {
+    const adapter = this.#loaded.get(id);
+    if (!adapter || adapter.retired) throw notFound(id);
+    await new Promise<void>((resolve) => {
+      adapter.retired = resolve;
+      this.sweep();
+    });
+  }
+
+  get(id: string | null): NativeAdapter | null {
+    if (id === null) return null;
+    const adapter = this.#loaded.get(id);
+    if (!adapter || adapter.retired) throw notFound(id);
+    return adapter.handle;
+  }
+
+  sweep(): void {
+    const { scheduler } = this.#options;
+    for (const adapter of this.#loaded.values()) {
       if (!adapter.retired || scheduler.users(adapter.handle) > 0) continue;
       scheduler.forget(adapter.handle);
       adapter.handle.close();
-      loaded.delete(adapter.id);
+      this.#loaded.delete(adapter.id);
       adapter.retired();
     }
   }
 
-  async function read(id: string, path: string): Promise<void> {
-    await checkFile(path, 'adapter');
+  list(): EngineStatus['adapters'] {
+    const { decoding } = this.#options;
+    return [...this.#loaded.values()].map(({ id, bytes, rank, handle }) => ({
+      id,
+      bytes,
+      ...(rank === null ? {} : { rank }),
+      active: decoding.isActive(handle),
+    }));
+  }
+
+  status(): ReturnType<Adapters['status']> {
+    const { status } = this.#options.decoding;
+    if (!status) return {};
+    return {
+      adapter_batching: status.mode,
+      adapter_batching_reason: status.reason,
+      adapter_memory: {
+        resident_bytes: [...this.#loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+        stack_bytes: status.stackBytes,
+        max_stack_bytes: status.maxStackBytes,
+        stack_ranks: status.stackRanks,
+      },
+    };
+  }
+
+  async #read(id: string, path: string): Promise<void> {
+    const { checkFile, decoding } = this.#options;
     try {
+      await checkFile(path, 'adapter');
       const decodable = await decoding.load(path);
-      loaded.set(id, { id, path, ...decodable, retired: null });
+      this.#loaded.set(id, { id, path, ...decodable, retired: null });
     } catch (error) {
       throw asCorralError(path, error);
     } finally {
-      loading.delete(id);
+      this.#loading.delete(id);
     }
   }
-
-  return {
-    load: async (id, path) => {
-      const known = loaded.get(id) ?? loading.get(id);
-      if (known && (known.path !== path || ('retired' in known && known.retired)))
-        throw new CorralError('conflict', {
-          params: { reason: `the adapter "${id}" is already loaded from another file` },
-        });
-      if (known) return 'done' in known ? known.done : undefined;
-      const done = read(id, path);
-      loading.set(id, { path, done });
-      await done;
-    },
-    unload: async (id) => {
-      const adapter = loaded.get(id);
-      if (!adapter || adapter.retired) throw notFound(id);
-      await new Promise<void>((resolve) => {
-        adapter.retired = resolve;
-        sweep();
-      });
-    },
-    get: (id) => {
-      if (id === null) return null;
-      const adapter = loaded.get(id);
-      if (!adapter || adapter.retired) throw notFound(id);
-      return adapter.handle;
-    },
-    sweep,
-    list: () =>
-      [...loaded.values()].map(({ id, bytes, rank, handle }) => ({
-        id,
-        bytes,
-        ...(rank === null ? {} : { rank }),
-        active: decoding.isActive(handle),
-      })),
-    status: () => {
-      const { status } = decoding;
-      if (!status) return {};
-      return {
-        adapter_batching: status.mode,
-        adapter_batching_reason: status.reason,
-        adapter_memory: {
-          resident_bytes: [...loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0),
-          stack_bytes: status.stackBytes,
-          max_stack_bytes: status.maxStackBytes,
-          stack_ranks: status.stackRanks,
-        },
-      };
-    },
-  };
 }
+
+export const createAdapters = (options: AdaptersOptions): Adapters => new LoadedAdapters(options);

@@ -27,7 +27,7 @@ export interface DecodableAdapter {
   readonly rank: number | null;
 }
 
-export interface AdapterDecodingStatus {
+interface AdapterDecodingStatus {
   readonly mode: 'stacked' | 'switching';
   readonly reason: string;
   readonly stackBytes: number;

@@ -14,7 +14,7 @@ import {
 } from '@corral/formats';
 
 /** Shape of a matrix of the base. */
-export interface BaseMatrix {
+interface BaseMatrix {
   readonly outputs: number;
   readonly inputs: number;
 }

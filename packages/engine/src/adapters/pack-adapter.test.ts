@@ -53,8 +53,8 @@ function packedProduct({ format, rank, parts }: PackedAdapter, target: string): 
   const bValues =
     format === 'int8'
       ? Array.from(new Int8Array(b.buffer), (q) => q * unitScale)
-      : dequantise(type, b as Uint8Array<ArrayBuffer>);
-  return product(dequantise(type, a as Uint8Array<ArrayBuffer>), bValues, rank, stackScale[format]);
+      : dequantise(type, b);
+  return product(dequantise(type, a), bValues, rank, stackScale[format]);
 }
 
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));

@@ -10,10 +10,6 @@ export const smallestRanks = 32;
 /** Beyond this A·x costs more than decoding in groups. */
 export const largestRanks = 1024;
 
-/** The stack that `ranks` need: the next power of two, so that few sizes come up. */
-export const stackSize = (ranks: number): number =>
-  Math.max(smallestRanks, 2 ** Math.ceil(Math.log2(Math.max(1, ranks))));
-
 const padded = (bytes: number): number => Math.ceil(bytes / 32) * 32;
 
 /** Bytes of a rank of all targets. */

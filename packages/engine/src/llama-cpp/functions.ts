@@ -101,6 +101,20 @@ export type EvalCallback = (tensor: number | bigint, ask: boolean) => boolean;
 
 type Library = ReturnType<typeof koffi.load>;
 type ThreadpoolFunctions = Pick<LlamaFunctions, 'createThreadpool' | 'freeThreadpool'>;
+type AdapterFunctions = Pick<LlamaFunctions, 'loadAdapter' | 'freeAdapter' | 'useAdapters'>;
+type VocabularyFunction =
+  | 'vocabulary'
+  | 'vocabularyType'
+  | 'vocabularySize'
+  | 'vocabularyBos'
+  | 'vocabularyEos'
+  | 'vocabularyAddBos'
+  | 'vocabularyAddEos'
+  | 'attributes'
+  | 'isEndOfGeneration'
+  | 'spelling'
+  | 'tokenize'
+  | 'piece';
 type TensorFunctions = Pick<LlamaFunctions, 'tensorName' | 'setTensorRows' | 'hasGpu'>;
 
 // ggml_backend_sched_eval_callback; the address as a number costs less than a pointer object.
@@ -117,7 +131,10 @@ export function registerEvalCallback(callback: EvalCallback): {
 
 function bindLlama(
   llama: Library,
-): Omit<LlamaFunctions, keyof ThreadpoolFunctions | keyof TensorFunctions> {
+): Omit<
+  LlamaFunctions,
+  keyof ThreadpoolFunctions | VocabularyFunction | keyof AdapterFunctions | keyof TensorFunctions
+> {
   const quantize = llama.func(
     'uint32_t llama_model_quantize(const char *, const char *, llama_model_quantize_params *)',
   );
@@ -145,22 +162,6 @@ function bindLlama(
     isRecurrent: llama.func('bool llama_model_is_recurrent(void *)'),
     isHybrid: llama.func('bool llama_model_is_hybrid(void *)'),
     attachThreadpool: llama.func('void llama_attach_threadpool(void *, void *, void *)'),
-    vocabulary: llama.func('void *llama_model_get_vocab(void *)'),
-    vocabularyType: llama.func('int llama_vocab_type(void *)'),
-    vocabularySize: llama.func('int32_t llama_vocab_n_tokens(void *)'),
-    vocabularyBos: llama.func('int32_t llama_vocab_bos(void *)'),
-    vocabularyEos: llama.func('int32_t llama_vocab_eos(void *)'),
-    vocabularyAddBos: llama.func('bool llama_vocab_get_add_bos(void *)'),
-    vocabularyAddEos: llama.func('bool llama_vocab_get_add_eos(void *)'),
-    attributes: llama.func('int llama_vocab_get_attr(void *, int32_t)'),
-    isEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *, int32_t)'),
-    spelling: llama.func('const char *llama_vocab_get_text(void *, int32_t)'),
-    tokenize: llama.func(
-      'int32_t llama_tokenize(void *, void *, int32_t, void *, int32_t, bool, bool)',
-    ),
-    piece: llama.func(
-      'int32_t llama_token_to_piece(void *, int32_t, void *, int32_t, int32_t, bool)',
-    ),
     chatTemplate: llama.func('const char *llama_model_chat_template(void *, const char *)'),
     metadata: llama.func('int32_t llama_model_meta_val_str(void *, const char *, void *, size_t)'),
     trainedContext: llama.func('int32_t llama_model_n_ctx_train(void *)'),
@@ -171,9 +172,6 @@ function bindLlama(
     keyValueHeads: llama.func('int32_t llama_model_n_head_kv(void *)'),
     modelBytes: llama.func('uint64_t llama_model_size(void *)'),
     parameters: llama.func('uint64_t llama_model_n_params(void *)'),
-    loadAdapter: llama.func('void *llama_adapter_lora_init(void *, const char *)'),
-    freeAdapter: llama.func('void llama_adapter_lora_free(void *)'),
-    useAdapters: llama.func('int32_t llama_set_adapters_lora(void *, void *, size_t, void *)'),
     quantizeAsync: (source, target, params) =>
       new Promise((resolve, reject) => {
         quantize.async(source, target, params, (error: unknown, code: number) =>
@@ -202,6 +200,35 @@ function bindThreadpool(ggml: Library, base: Library): ThreadpoolFunctions {
       const found = find('ggml_threadpool_free');
       if (found) koffi.call(found, free, pool);
     },
+  };
+}
+
+function bindVocabulary(llama: Library): Pick<LlamaFunctions, VocabularyFunction> {
+  return {
+    vocabulary: llama.func('void *llama_model_get_vocab(void *)'),
+    vocabularyType: llama.func('int llama_vocab_type(void *)'),
+    vocabularySize: llama.func('int32_t llama_vocab_n_tokens(void *)'),
+    vocabularyBos: llama.func('int32_t llama_vocab_bos(void *)'),
+    vocabularyEos: llama.func('int32_t llama_vocab_eos(void *)'),
+    vocabularyAddBos: llama.func('bool llama_vocab_get_add_bos(void *)'),
+    vocabularyAddEos: llama.func('bool llama_vocab_get_add_eos(void *)'),
+    attributes: llama.func('int llama_vocab_get_attr(void *, int32_t)'),
+    isEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *, int32_t)'),
+    spelling: llama.func('const char *llama_vocab_get_text(void *, int32_t)'),
+    tokenize: llama.func(
+      'int32_t llama_tokenize(void *, void *, int32_t, void *, int32_t, bool, bool)',
+    ),
+    piece: llama.func(
+      'int32_t llama_token_to_piece(void *, int32_t, void *, int32_t, int32_t, bool)',
+    ),
+  };
+}
+
+function bindAdapters(llama: Library): AdapterFunctions {
+  return {
+    loadAdapter: llama.func('void *llama_adapter_lora_init(void *, const char *)'),
+    freeAdapter: llama.func('void llama_adapter_lora_free(void *)'),
+    useAdapters: llama.func('int32_t llama_set_adapters_lora(void *, void *, size_t, void *)'),
   };
 }
 
@@ -250,7 +277,9 @@ export function openLlama(): LlamaFunctions {
     const llama = koffi.load(files.llama, options);
     const functions = {
       ...bindLlama(llama),
+      ...bindVocabulary(llama),
       ...bindThreadpool(ggml, base),
+      ...bindAdapters(llama),
       ...bindTensors(ggml, base),
     };
     checkRelease(functions);

@@ -5,10 +5,9 @@ import { CorralError } from '@corral/contracts';
 import type { Pooling } from '../embeddings/pooling.ts';
 import { openLlama, type Address } from './functions.ts';
 import { createContext } from './native-context.ts';
-import { createStack, type LlamaStack } from './native-stack.ts';
+import { createStackSet } from './native-stack.ts';
 import type { NativeAdapter, NativeContext, NativeModel, NativeModelInfo } from './native-types.ts';
 import { createVocabulary, vocabularyKind } from './native-vocabulary.ts';
-import type { NativeStack } from './stack-types.ts';
 import { structTypes } from './struct-layouts.ts';
 
 const invalid = (path: string, reason: string): CorralError =>
@@ -77,19 +76,13 @@ export function loadModel(path: string): NativeModel {
   );
   const contexts: NativeContext[] = [];
   const adapters = new Map<NativeAdapter, bigint>();
-  const stacks = new Map<NativeStack, LlamaStack>();
+  const stacks = createStackSet(model);
   let open = true;
 
   function adapterAddress(adapter: NativeAdapter): bigint {
     const address = adapters.get(adapter);
     if (address === undefined) throw new CorralError('closed', { params: { what: 'adapter' } });
     return address;
-  }
-
-  function knownStack(stack: NativeStack): LlamaStack {
-    const known = stacks.get(stack);
-    if (!known) throw new CorralError('closed', { params: { what: 'stack of adapters' } });
-    return known;
   }
 
   return {
@@ -101,7 +94,7 @@ export function loadModel(path: string): NativeModel {
         vocabularySize: vocabulary.size,
         embeddingWidth: llama.embeddingOut(model),
         adapterAddress,
-        stack: knownStack,
+        stack: stacks.known,
       };
       const context = createContext(parts, options);
       contexts.push(context);
@@ -118,25 +111,13 @@ export function loadModel(path: string): NativeModel {
       adapters.set(adapter, address);
       return adapter;
     },
-    createStack: (plan) => {
-      const made = createStack(model, plan);
-      const stack: NativeStack = {
-        plan,
-        write: made.write,
-        clear: made.clear,
-        close: () => {
-          if (stacks.delete(stack)) made.close();
-        },
-      };
-      stacks.set(stack, made);
-      return stack;
-    },
+    createStack: stacks.create,
     close: () => {
       if (!open) return;
       open = false;
       for (const context of contexts) context.close();
       for (const adapter of adapters.keys()) adapter.close();
-      for (const stack of stacks.keys()) stack.close();
+      stacks.close();
       llama.freeModel(model);
       if (twin) llama.freeModel(twin);
     },

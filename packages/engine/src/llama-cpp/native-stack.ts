@@ -169,7 +169,7 @@ class StackTensors {
   }
 }
 
-export function createStack(model: Address, plan: StackPlan): LlamaStack {
+function createStack(model: Address, plan: StackPlan): LlamaStack {
   const address = loadZeros(model, plan);
   const tensors = new StackTensors(plan);
   let open = true;
@@ -186,6 +186,42 @@ export function createStack(model: Address, plan: StackPlan): LlamaStack {
     close: () => {
       if (open) openLlama().freeAdapter(address);
       open = false;
+    },
+  };
+}
+
+/** The stacks of a model. */
+export interface StackSet {
+  readonly create: (plan: StackPlan) => NativeStack;
+  /** Throws CorralError `closed` when the stack was closed, or is another model's. */
+  readonly known: (stack: NativeStack) => LlamaStack;
+  /** Closes all. */
+  readonly close: () => void;
+}
+
+export function createStackSet(model: Address): StackSet {
+  const stacks = new Map<NativeStack, LlamaStack>();
+  return {
+    create: (plan) => {
+      const made = createStack(model, plan);
+      const stack: NativeStack = {
+        plan,
+        write: (from, adapter) => made.write(from, adapter),
+        clear: (range) => made.clear(range),
+        close: () => {
+          if (stacks.delete(stack)) made.close();
+        },
+      };
+      stacks.set(stack, made);
+      return stack;
+    },
+    known: (stack) => {
+      const known = stacks.get(stack);
+      if (!known) throw new CorralError('closed', { params: { what: 'stack of adapters' } });
+      return known;
+    },
+    close: () => {
+      for (const stack of stacks.keys()) stack.close();
     },
   };
 }

@@ -126,8 +126,7 @@ class Mask {
       return;
     }
     const { values } = product;
-    for (let i = 0; i < spans.length; i += 2)
-      values.fill(0, spans[i] as number, spans[i + 1] as number);
+    for (let i = 0; i < spans.length; i += 2) values.fill(0, spans[i], spans[i + 1]);
   }
 }
 

@@ -4,7 +4,7 @@ import type { TensorType } from '@corral/formats';
 import type { StackFormat } from './stack-types.ts';
 
 /** Columns [column, column + count) of B, which lie together at `offset` bytes in each row. */
-export interface ColumnRun {
+interface ColumnRun {
   readonly column: number;
   readonly count: number;
   readonly offset: number;
@@ -13,10 +13,10 @@ export interface ColumnRun {
 export interface StackFormatLayout {
   readonly type: TensorType;
   /** Bytes of a row of `width` numbers. */
-  rowBytes(width: number): number;
+  readonly rowBytes: (width: number) => number;
   /** Bytes of a number of B as `PackedPart.b` holds it. */
   readonly elementBytes: number;
-  columnRuns(from: number, to: number): readonly ColumnRun[];
+  readonly columnRuns: (from: number, to: number) => readonly ColumnRun[];
   /** A row of B without effect where that is not all zeros. */
   readonly emptyRow?: (ranks: number) => Uint8Array;
 }

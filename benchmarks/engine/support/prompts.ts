@@ -1,0 +1,42 @@
+// Prompts for the serving benchmarks: texts that are copied, stories that are not, a long shared beginning.
+import { promptOf } from './streams.ts';
+
+const text =
+  'The harbour opens at six every morning, and the captain checks the weather board before any boat is allowed to leave. In winter the fishermen mend their nets in the long wooden shed near the pier, while the children of the village carry letters between the market and the old stone bridge. Nobody remembers who painted the lighthouse silver, but everyone agrees that it shines better than the moon.';
+const json = JSON.stringify(
+  {
+    name: 'Alice Johnson',
+    age: 34,
+    email: 'alice@example.com',
+    city: 'Berlin',
+    country: 'Germany',
+    skills: ['python', 'typescript', 'rust'],
+    address: { street: 'Main Street 12', zip: '10115' },
+    active: true,
+  },
+  null,
+  2,
+);
+
+/** Answers repeat what they were given. */
+export const copyTasks = [
+  `Repeat the following text exactly, word for word:\n\n${text}`,
+  `Change the value of "city" to "Paris" and print the full JSON again:\n${json}`,
+];
+
+/** Answers are new. */
+export const storyTasks = [
+  'Write a short story about a dog and a boat.',
+  'Explain why the sky is blue, to a child.',
+];
+
+/** A system prompt of about 1,000 tokens; another for each `seed`. */
+export const sharedPrompt = (seed: number): string =>
+  Array.from(
+    { length: 44 },
+    (_, i) =>
+      `Rule ${seed}.${i}: always answer politely and mention item ${(i * 37) % 101} of the catalogue.`,
+  ).join(' ');
+
+/** Token ids of a prompt of 4,096 tokens. */
+export const longPrompt = (seed: number): number[] => promptOf(50_000 + seed, 4096);
