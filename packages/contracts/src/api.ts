@@ -206,6 +206,15 @@ export const statusSchema = z.object({
         )
         .optional(),
       adapter_batching: z.enum(['stacked', 'contexts', 'switching']).optional(),
+      adapter_batching_reason: z.string().optional(),
+      adapter_memory: z
+        .object({
+          resident_bytes: z.number(),
+          stack_bytes: z.number(),
+          max_stack_bytes: z.number(),
+          stack_ranks: z.number(),
+        })
+        .optional(),
       prefix_cache: z
         .object({
           entries: z.int(),

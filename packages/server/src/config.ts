@@ -94,6 +94,9 @@ const configSchema = z.strictObject({
     .strictObject({
       n_ctx: engine.n_ctx.describe('Tokens a sequence can hold.'),
       n_seq_max: engine.n_seq_max.describe('Sequences decoded side by side.'),
+      n_kv: engine.n_kv.describe(
+        'Tokens that all sequences hold together, in one cache; 0: n_ctx each, or less where memory is short.',
+      ),
       n_batch: engine.n_batch.describe('Tokens of one prefill step.'),
       n_threads: engine.n_threads.describe('0: physical cores, minus one when cores are shared.'),
       prefix_cache_bytes: engine.prefix_cache_bytes.describe(

@@ -21,8 +21,10 @@ function stateOf({ state, loading }: EngineOnShow): string {
   return `${state} ${Math.floor((100 * loading.done_bytes) / loading.total_bytes)} %`;
 }
 
-const adaptersOf = ({ adapters, max_adapters: limit, loaded_adapters: loaded }: EngineOnShow) => {
-  const bytes = loaded?.reduce((sum, adapter) => sum + adapter.bytes, 0) ?? 0;
+const adaptersOf = (engine: EngineOnShow) => {
+  const { adapters, max_adapters: limit, loaded_adapters: loaded, adapter_memory: memory } = engine;
+  const each = loaded?.reduce((sum, adapter) => sum + adapter.bytes, 0) ?? 0;
+  const bytes = memory === undefined ? each : memory.resident_bytes + memory.stack_bytes;
   const size = bytes === 0 ? '' : ` (${formatBytes(bytes)})`;
   return limit === undefined ? String(adapters) : `${adapters} of ${limit}${size}`;
 };

@@ -208,10 +208,10 @@ export class LocalEngine implements Engine {
   #planned(): Promise<MemoryPlan> {
     const { modelPath, engineOptions, limitBytes, onLog } = this.#options;
     this.#plan ??= readMemoryPlan(modelPath, engineOptions, limitBytes).then((plan) => {
-      const { n_seq_max: sequences } = plan.options;
-      if (sequences < engineOptions.n_seq_max)
+      const { n_kv: tokens } = plan.options;
+      if (tokens !== engineOptions.n_kv)
         onLog?.(
-          `engine ${this.base}: ${sequences} instead of ${engineOptions.n_seq_max} sequences fit into ${formatBytes(limitBytes)}`,
+          `engine ${this.base}: sequences share a cache of ${tokens} tokens, to fit into ${formatBytes(limitBytes)}`,
         );
       return plan;
     });
@@ -269,7 +269,8 @@ async function statusOf(child: EngineChild): Promise<Partial<EngineReport>> {
   ]);
   if (status === null) return {};
   const { active, queued, adapters, memory_bytes } = status;
-  const { adapter_batching, prefix_cache, speculation } = status;
+  const { adapter_batching, adapter_batching_reason, adapter_memory } = status;
+  const { prefix_cache, speculation } = status;
   return {
     active,
     queued,
@@ -277,6 +278,8 @@ async function statusOf(child: EngineChild): Promise<Partial<EngineReport>> {
     adapters: adapters.length,
     loaded_adapters: adapters.map((adapter) => ({ ...adapter })),
     ...(adapter_batching && { adapter_batching }),
+    ...(adapter_batching_reason && { adapter_batching_reason }),
+    ...(adapter_memory && { adapter_memory }),
     ...(prefix_cache && { prefix_cache }),
     ...(speculation && { speculation }),
   };

@@ -1,6 +1,6 @@
 // Several bases in one budget: loaded when asked for, unloaded for others and for being idle, kept when
 // pinned; and one base's crash, hang or greed is its own affair. Children are scripted; a base whose file
-// cannot be read is taken for 96 MiB.
+// cannot be read is taken for 128 MiB.
 import type { GenerationEvent } from '@corral/contracts';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createEngineSupervisor } from './engine-supervisor.ts';
@@ -18,7 +18,7 @@ const start = (options: EngineSupervisorOptions = {}): void => {
     measure: () => Promise.resolve(null),
     ...options,
     // Room for one.
-    memory: { limitBytes: 100 * mebibyte, patienceMs: 200, lingerMs: 10, ...options.memory },
+    memory: { limitBytes: 130 * mebibyte, patienceMs: 200, lingerMs: 10, ...options.memory },
   });
 };
 afterEach(() => engines.close());
@@ -51,8 +51,8 @@ describe('a budget for one base', () => {
     expect(await states()).toEqual({ a: 'stopped', b: 'ready' });
     expect(await answer('a', 'say three')).toBe('three');
     expect(engines.memory()).toEqual({
-      limit_bytes: 100 * mebibyte,
-      reserved_bytes: 96 * mebibyte,
+      limit_bytes: 130 * mebibyte,
+      reserved_bytes: 128 * mebibyte,
       waiting: 0,
     });
   });
@@ -91,7 +91,7 @@ describe('a budget for one base', () => {
     await poll(states).toMatchObject({ a: 'ready' });
     await expect(answer('b', 'say two')).rejects.toMatchObject({
       code: 'overloaded',
-      message: expect.stringMatching(/"b" needs 96.0 MiB of memory; 96.0 MiB of 100.0 MiB/),
+      message: expect.stringMatching(/"b" needs 128.0 MiB of memory; 128.0 MiB of 130.0 MiB/),
       details: { retry_after_seconds: 5 },
     });
     abort.abort();
@@ -99,7 +99,7 @@ describe('a budget for one base', () => {
   });
 
   test('what is larger than the budget is refused, as is what pinned bases leave no room for', async () => {
-    start({ memory: { limitBytes: 90 * mebibyte } });
+    start({ memory: { limitBytes: 120 * mebibyte } });
     await expect(answer('a', 'say one')).rejects.toMatchObject({ code: 'model_too_large' });
     await engines.close();
     start();
@@ -114,7 +114,7 @@ describe('a budget for one base', () => {
     const answered = answer('a', 'say one');
     await poll(() => engine('a').report()).toMatchObject({
       state: 'starting',
-      loading: { done_bytes: 24 * mebibyte, total_bytes: 96 * mebibyte },
+      loading: { done_bytes: 24 * mebibyte, total_bytes: 128 * mebibyte },
     });
     expect(await answered).toBe('one');
   });
@@ -137,7 +137,7 @@ describe('what a base was found to take', () => {
     await engines.close();
     start({
       measure: () => Promise.resolve(30 * mebibyte),
-      memory: { limitBytes: 130 * mebibyte },
+      memory: { limitBytes: 160 * mebibyte },
     });
     await answer('a', 'say one');
     await poll(() => engines.memory().reserved_bytes).toBe(30 * mebibyte);
@@ -183,7 +183,7 @@ describe('what a base was found to take', () => {
 });
 
 describe('two bases side by side', () => {
-  const both = () => start({ watchdogMs: 400, memory: { limitBytes: 200 * mebibyte } });
+  const both = () => start({ watchdogMs: 400, memory: { limitBytes: 260 * mebibyte } });
 
   test('the death of one leaves the streams of the other whole', async () => {
     both();

@@ -1,9 +1,9 @@
-// What a header says a model will take, by hand; and how many sequences fit where not all do.
+// What a header says a model will take, by hand; and how large a cache is where not all sequences fit.
 import { engineOptionsSchema } from '@corral/contracts';
 import { gguf, memorySink, memorySource, readGguf, writeGguf } from '@corral/formats';
 import type { GgufFile } from '@corral/formats';
-import { describe, expect, test } from 'vitest';
-import { estimateFromHeader, planMemory } from './memory-estimate.ts';
+import { expect, test } from 'vitest';
+import { planMemory } from './memory-estimate.ts';
 
 const mebibyte = 2 ** 20;
 const [vocabulary, width, feedForward, layers, heads, keyValueHeads] = [64, 32, 96, 4, 8, 2];
@@ -35,35 +35,33 @@ async function header(perLayer = false): Promise<GgufFile> {
 const options = (more: object = {}) =>
   engineOptionsSchema.parse({ n_ctx: 4000, n_seq_max: 4, n_batch: 100, ...more });
 
-describe('an estimate', () => {
-  test('is weights, keys and values, logits, scratch, the prefix cache and the process', async () => {
-    const { bytes, growing } = estimateFromHeader(await header(), options());
-    const weights = vocabulary * width * 4;
-    // No longer than it was trained for, whatever is asked for; float16 keys and values.
-    const cache = 4 * 1000 * layers * keyValueHeads * 2 * (width / heads) * 2;
-    const logits = 2 * 64 * vocabulary * 4;
-    const scratch = 100 * 4 * (vocabulary + 4 * width + 2 * feedForward);
-    expect(growing).toBe(256 * mebibyte);
-    expect(bytes).toBe(96 * mebibyte + weights + cache + logits + scratch + growing);
-  });
+const perToken = layers * keyValueHeads * 2 * (width / heads) * 2;
 
-  test('takes the largest where layers differ', async () => {
-    expect(estimateFromHeader(await header(true), options())).toEqual(
-      estimateFromHeader(await header(), options()),
-    );
-  });
+test('a plan counts weights, keys and values, logits, scratch, the prefix cache and the process', async () => {
+  const { bytes, growing } = planMemory(await header(), options(), Infinity);
+  const weights = vocabulary * width * 4;
+  // No longer than it was trained for, whatever is asked for; float16 keys and values.
+  const cache = 4 * 1000 * perToken;
+  const logits = 2 * 64 * vocabulary * 4;
+  const scratch = 100 * 4 * (vocabulary + 4 * width + 2 * feedForward);
+  expect(growing).toBe(256 * mebibyte);
+  expect(bytes).toBe(128 * mebibyte + weights + cache + logits + scratch + growing);
+  expect(planMemory(await header(true), options(), Infinity).bytes).toBe(bytes);
 });
 
-describe('a plan', () => {
-  const without = options({ prefix_cache_bytes: 0 });
-  test('has all sequences where they fit, fewer where they do not, at least one', async () => {
-    const file = await header();
-    const perSequence = 1000 * layers * keyValueHeads * 2 * (width / heads) * 2;
-    const whole = estimateFromHeader(file, without).bytes;
-    const sequences = (limit: number) => planMemory(file, without, limit).options.n_seq_max;
-    expect(
-      [whole, whole - 1, whole - 2 * perSequence, whole - 3 * perSequence, 1].map(sequences),
-    ).toEqual([4, 2, 2, 1, 1]);
-    expect(planMemory(file, without, whole - 1).bytes).toBe(whole - 2 * perSequence);
-  });
+test('where not all sequences fit they share a smaller cache, of one whole context at least', async () => {
+  const file = await header();
+  const whole = planMemory(file, options(), Infinity).bytes;
+  const plan = (limit: number, n_kv = 0) => {
+    const { bytes, options: chosen } = planMemory(file, options({ n_kv }), limit);
+    return [whole - bytes, chosen.n_kv];
+  };
+  expect(plan(whole)).toEqual([0, 0]);
+  expect(plan(whole - 1)).toEqual([perToken, 3999]);
+  expect(plan(whole - 1000 * perToken)).toEqual([1000 * perToken, 3000]);
+  expect(plan(1)).toEqual([3000 * perToken, 1000]);
+  // What was asked for is not exceeded, and counted as what it is.
+  expect(plan(Infinity, 2000)).toEqual([2000 * perToken, 2000]);
+  expect(plan(Infinity, 9000)).toEqual([0, 9000]);
+  expect(plan(whole - 2500 * perToken, 2000)).toEqual([2500 * perToken, 1500]);
 });

@@ -4,18 +4,12 @@ import type { EngineOptions } from '@corral/contracts';
 import { metadataNumber, metadataString, openFileSource, readGguf } from '@corral/formats';
 import type { GgufFile } from '@corral/formats';
 
-/** Node, llama.cpp's libraries and the tokenizer's tables: measured 95 MiB with a vocabulary of 49,152. */
-const processBytes = 96 * 2 ** 20;
+/** Node, llama.cpp's libraries, the tokenizer's tables: measured 100 to 125 MiB with a vocabulary of 49,152. */
+const processBytes = 128 * 2 ** 20;
 /** Rows of logits that an engine reserves for scoring (loaded-model.ts of the engine). */
 const outputRows = 64;
 const float16Bytes = 2;
 const float32Bytes = 4;
-
-interface MemoryEstimate {
-  readonly bytes: number;
-  /** Of these, what fills only as prompts come: the prefix cache. */
-  readonly growing: number;
-}
 
 /** A number of the header; of a list with one a layer, the largest. */
 function largest({ metadata }: GgufFile, key: string): number {
@@ -25,11 +19,25 @@ function largest({ metadata }: GgufFile, key: string): number {
   return Array.from(items as ArrayLike<unknown>, Number).reduce((a, b) => Math.max(a, b), 0);
 }
 
+/** Tokens that the cache holds: room for each sequence, or, when they share it, what `n_kv` says. */
+function cachedTokens(context: number, { n_seq_max, n_kv }: EngineOptions): number {
+  const own = context * n_seq_max;
+  return n_kv === 0 ? own : Math.min(own, Math.max(context, n_kv));
+}
+
+interface Shape {
+  /** Tokens that one sequence can hold. */
+  readonly context: number;
+  readonly bytesPerToken: number;
+  /** All but the cache of keys and values. */
+  readonly fixedBytes: number;
+}
+
 /**
  * Source of the formulas: llama.cpp's llama_kv_cache (one float16 key and value a layer, position and
  * sequence) and its graph reserve (a batch of activations and logits).
  */
-export function estimateFromHeader(file: GgufFile, options: EngineOptions): MemoryEstimate {
+function shapeOf(file: GgufFile, options: EngineOptions): Shape {
   const { metadata } = file;
   const architecture = metadataString(metadata, 'general.architecture') ?? '';
   const number = (key: string): number => largest(file, `${architecture}.${key}`);
@@ -43,8 +51,6 @@ export function estimateFromHeader(file: GgufFile, options: EngineOptions): Memo
   const keyWidth = number('attention.key_length') || headWidth;
   const valueWidth = number('attention.value_length') || headWidth;
   const trained = metadataNumber(metadata, `${architecture}.context_length`) ?? options.n_ctx;
-  const tokens = Math.min(options.n_ctx, trained) * options.n_seq_max;
-  const cache = tokens * layers * keyValueHeads * (keyWidth + valueWidth) * float16Bytes;
   const vocabulary = file.tensors.get('token_embd.weight')?.shape[0] ?? 0;
   const outputs = Math.max(options.n_seq_max, Math.min(outputRows, options.n_batch));
   const scratch =
@@ -52,23 +58,32 @@ export function estimateFromHeader(file: GgufFile, options: EngineOptions): Memo
   let weights = 0;
   for (const { byteLength } of file.tensors.values()) weights += byteLength;
   const logits = 2 * outputs * vocabulary * float32Bytes;
-  const growing = options.prefix_cache_bytes;
-  return { bytes: processBytes + weights + cache + logits + scratch + growing, growing };
+  return {
+    context: Math.min(options.n_ctx, trained),
+    bytesPerToken: layers * keyValueHeads * (keyWidth + valueWidth) * float16Bytes,
+    fixedBytes: processBytes + weights + logits + scratch + options.prefix_cache_bytes,
+  };
 }
 
-export interface MemoryPlan extends MemoryEstimate {
-  /** As asked for, with fewer sequences where all of them would not fit. */
+const bytesFor = ({ context, bytesPerToken, fixedBytes }: Shape, options: EngineOptions): number =>
+  fixedBytes + bytesPerToken * cachedTokens(context, options);
+
+export interface MemoryPlan {
+  readonly bytes: number;
+  /** Of these, what fills only as prompts come: the prefix cache. */
+  readonly growing: number;
+  /** As asked for; where all sequences would not fit, they share a smaller cache. */
   readonly options: EngineOptions;
 }
 
-/** Fewer streams side by side are better than none: sequences are halved until the base fits. */
+/** Streams that share a cache are better than none: it is cut to what fits, down to one whole context. */
 export function planMemory(file: GgufFile, wanted: EngineOptions, limitBytes: number): MemoryPlan {
-  const options = { ...wanted };
-  for (;;) {
-    const estimate = estimateFromHeader(file, options);
-    if (estimate.bytes <= limitBytes || options.n_seq_max === 1) return { ...estimate, options };
-    options.n_seq_max = Math.floor(options.n_seq_max / 2);
-  }
+  const shape = shapeOf(file, wanted);
+  const { context, bytesPerToken, fixedBytes } = shape;
+  const isFit = bytesFor(shape, wanted) <= limitBytes || bytesPerToken === 0;
+  const fitting = isFit ? 0 : Math.floor((limitBytes - fixedBytes) / bytesPerToken);
+  const options = isFit ? wanted : { ...wanted, n_kv: Math.max(context, fitting) };
+  return { bytes: bytesFor(shape, options), growing: wanted.prefix_cache_bytes, options };
 }
 
 /** A file that cannot be read is the engine's to refuse, so it is given the least. */
