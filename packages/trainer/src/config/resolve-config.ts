@@ -82,7 +82,7 @@ const unsupported = (param: string, reason: string): CorralError =>
 
 /** What this version cannot do is said before any file is read. Throws `unsupported_parameter`. */
 function refuseUnsupported({ method, data, lora }: RunConfig): void {
-  if (data.format === 'preference' && method !== 'dpo') {
+  if (data.format === 'preference' && methodTraits[method].examplesPerItem === 1) {
     throw unsupported('data.format: preference', 'preference pairs need method dpo');
   }
   if (lora.init !== undefined && !methodTraits[method].trainsAdapter) {

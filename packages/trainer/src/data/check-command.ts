@@ -2,6 +2,7 @@
 // model, before anything is started. Opens no weights.
 import { isAbsolute, resolve } from 'node:path';
 import type { DataReport, RunConfig } from '@corral/contracts';
+import { methodTraits } from '../config/methods.ts';
 import { checkData } from './check-data.ts';
 import { openRowEncoder } from './open-row-encoder.ts';
 
@@ -27,7 +28,7 @@ export async function checkCommand(
   return checkData(path, encoder, {
     format: config.data.format,
     // Asked without a method, a file of pairs is judged as such.
-    pairs: config.method === 'dpo' ? 'only' : 'any',
+    pairs: methodTraits[config.method].examplesPerItem === 2 ? 'only' : 'any',
     preview,
     truncate: config.data.truncate,
     ...(onProgress ? { onProgress } : {}),

@@ -10,7 +10,7 @@ describe('the loss of a pair', () => {
     const same = { chosen: 12.5, rejected: 40 };
     const outcome = pairOutcome(same, same, { beta: 0.3 });
     expect(outcome.loss).toBeCloseTo(Math.LN2, 12);
-    expect(outcome).toMatchObject({ margin: 0, weight: 0.15 });
+    expect(outcome).toMatchObject({ margin: 0, weights: { chosen: 0.15, rejected: -0.15 } });
   });
 
   test('has the weight of its answers as derivative, and is finite however wrong the policy', () => {
@@ -24,7 +24,8 @@ describe('the loss of a pair', () => {
             const moved = { ...policy, chosen: policy.chosen + by };
             return pairOutcome(moved, reference, { beta }).loss;
           };
-          const { loss: value, weight, margin } = pairOutcome(policy, reference, { beta });
+          const { loss: value, weights, margin } = pairOutcome(policy, reference, { beta });
+          const { chosen: weight } = weights;
           expect(Number.isFinite(value)).toBe(true);
           // σ(−margin) = 1 − e^(−loss)
           expect(weight / beta).toBeCloseTo(-Math.expm1(-value), 9);

@@ -2,31 +2,22 @@
 // function of four numbers a pair: the negative log-likelihoods of both answers, by the policy and by the
 // reference. Its derivative is a weight on each answer's likelihood, so the model needs to know nothing of
 // it. Pure.
-
-/** Negative log-likelihoods of the two answers of a pair, natural log, summed over their tokens. */
-export interface PairLosses {
-  readonly chosen: number;
-  readonly rejected: number;
-}
-
-export interface PairOutcome {
-  /** −log σ(margin) */
-  readonly loss: number;
-  /** β · (log-ratio of the chosen answer − log-ratio of the rejected one). */
-  readonly margin: number;
-  /** d loss / d (negative log-likelihood of the chosen answer) = β · σ(−margin); of the rejected: minus this. */
-  readonly weight: number;
-}
+import type { PairLosses, PairOutcome } from './pair-step.ts';
 
 /** log(1 + eˣ) without overflow. */
 const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
-/** One pair. With policy = reference the margin is 0 and the loss log 2. */
+/**
+ * One pair: margin = β · (log-ratio of the chosen answer − log-ratio of the rejected one), loss = −log σ(margin).
+ * With policy = reference the margin is 0 and the loss log 2.
+ */
 export function pairOutcome(
   policy: PairLosses,
   reference: PairLosses,
   { beta }: { readonly beta: number },
 ): PairOutcome {
   const margin = beta * (reference.chosen - policy.chosen - (reference.rejected - policy.rejected));
-  return { loss: softplus(-margin), margin, weight: beta / (1 + Math.exp(margin)) };
+  // β · σ(−margin)
+  const weight = beta / (1 + Math.exp(margin));
+  return { loss: softplus(-margin), margin, weights: { chosen: weight, rejected: -weight } };
 }

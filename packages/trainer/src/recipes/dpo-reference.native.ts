@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import type { ExampleStore } from '../data/data-set.ts';
 import { MemoryExamples } from '../data/memory-examples.fake.ts';
 import { noise, openTinyModel, tinyConfig } from '../models/tiny-model.fake.ts';
-import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
+import { pairOutcome } from './dpo-loss.ts';
+import { type PairLosses, accumulatePairGradients, evaluatePairs } from './pair-step.ts';
 import { layOutRows } from './layout.ts';
 
 type Fingerprint = readonly [norm: number, a: number, b: number];
@@ -75,7 +76,9 @@ describe.each(Object.entries(expected.cases))('DPO of %s', (name, wanted) => {
     chosen: -(wanted.reference[2 * pair] ?? 0),
     rejected: -(wanted.reference[2 * pair + 1] ?? 0),
   });
-  const source = { store, reference, beta: expected.beta };
+  const outcomeOf = (pair: number, losses: PairLosses) =>
+    pairOutcome(losses, reference(pair), { beta: expected.beta });
+  const source = { store, outcomeOf };
   const open = () => openTinyModel({ config: configs[name] ?? tinyConfig });
 
   it.each([true, false])('gives the numbers of PyTorch, packing %s', async (packing) => {

@@ -7,11 +7,12 @@ import { loadPeftValues } from '../checkpoint/peft-folder.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
 import { saveAdapter } from '../output/peft-adapter.ts';
+import { pairOutcome } from './dpo-loss.ts';
 import { requireSane } from './divergence.ts';
-import { accumulatePairGradients, evaluatePairs } from './dpo-step.ts';
+import { type PairLosses, accumulatePairGradients, evaluatePairs } from './pair-step.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
-import { referenceLosses } from './reference-losses.ts';
+import { type ReferenceLosses, referenceLosses } from './reference-losses.ts';
 import { adapterModelOptions } from './model-options.ts';
 import { checkDisk } from './resources.ts';
 import type { Run } from './run.ts';
@@ -34,7 +35,9 @@ export async function trainDpo(run: Run): Promise<void> {
   await checkDisk(run, model.parameters, 'adapter');
   const reference = await referenceLosses(run, model, data);
   const layout = layoutOf(run);
-  const heldOut = { store: data.validation, reference: reference.validation, beta };
+  const outcomes = (of: ReferenceLosses) => (pair: number, losses: PairLosses) =>
+    pairOutcome(losses, of(pair), { beta });
+  const heldOut = { store: data.validation, outcomeOf: outcomes(reference.validation) };
   const session = await TrainingSession.open(run, {
     data,
     model,
@@ -52,7 +55,7 @@ export async function trainDpo(run: Run): Promise<void> {
     const began = performance.now();
     const { learningRate } = session;
     const inputs = { store: data.train, microBatches: plan.microBatches(step) };
-    const pairs = { ...inputs, reference: reference.train, beta };
+    const pairs = { ...inputs, outcomeOf: outcomes(reference.train) };
     const result = await accumulatePairGradients(model, pairs, { layout, step });
     const gradNorm = clipGradients(model.parameters, max_grad_norm);
     requireSane({ loss: result.loss, gradNorm }, { ...inputs, model, step, layout });

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import {
   type ModelConfig,
   expectedTensors,
+  hfTensorName,
   openFileSource,
   readGguf,
   readModelConfig,
@@ -12,6 +13,9 @@ import { attentionWindows } from '../models/batch-layout.ts';
 import { buildLayerGraphs } from '../models/layer-graphs.ts';
 import { adapterTensors, layerTensors } from '../models/llama.ts';
 import { chosenTargets } from '../models/model-tensors.ts';
+import { frozenBaseBytes } from '../models/weight-forms/base-bytes.ts';
+import { formsFor } from '../models/weight-forms/choose-forms.ts';
+import type { PackedBatch } from '../models/causal-lm.ts';
 import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 import { methodTraits } from '../config/methods.ts';
@@ -42,11 +46,19 @@ function sizesOf(config: ModelConfig, { method, lora }: Run['config']): Sizes {
 /** Values a layer keeps for its backward pass, for the largest group of rows worked on together. */
 interface Memory {
   readonly shape: ModelConfig;
+  /** How the file stores a tensor. */
+  readonly storedAs: (name: string) => string;
   readonly config: Run['config'];
   readonly recompute: boolean;
 }
 
-function keptValues({ shape: config, config: run, recompute }: Memory, batch: Shape): number {
+const storageOf = ({ config: { method, runtime }, storedAs }: Omit<Memory, 'recompute'>) => ({
+  precision: runtime.precision,
+  storedAs: method === 'qlora' ? storedAs : null,
+});
+
+function keptValues(memory: Memory, batch: Shape): number {
+  const { shape: config, config: run, recompute } = memory;
   const shape = { ...batch, lookback: batch.steps };
   const { trainsAdapter } = methodTraits[run.method];
   const adapters = trainsAdapter
@@ -56,6 +68,7 @@ function keptValues({ shape: config, config: run, recompute }: Memory, batch: Sh
   const { saved } = buildLayerGraphs({
     config,
     tensors,
+    forms: trainsAdapter ? formsFor(config, storageOf(memory)) : new Map(),
     trainable: new Set((trainsAdapter ? adapters : tensors).map(({ slot }) => slot)),
     loraScale: 1,
     dropout: run.lora.dropout > 0,
@@ -72,6 +85,14 @@ interface Shape {
   readonly steps: number;
 }
 
+/** Rows worked on together: each shape has graphs of its own. */
+export interface WorkShape extends Shape {
+  /** Positions of all training steps in rows of this shape, padding included. */
+  readonly positions: number;
+  /** Such rows of the run; null where only transcripts and validation have them. */
+  readonly sample: PackedBatch | null;
+}
+
 export interface Work {
   /** Positions of all training steps, padding included. */
   readonly positions: number;
@@ -79,8 +100,7 @@ export interface Work {
   readonly tokens: number;
   readonly validationPositions: number;
   readonly validationScored: number;
-  /** The different groups of rows worked on together: each has graphs of its own. */
-  readonly shapes: readonly Shape[];
+  readonly shapes: readonly WorkShape[];
 }
 
 /** Steps looked at to reckon the rest: layouts of one epoch resemble those of the next. */
@@ -89,45 +109,78 @@ const sampledSteps = 200;
 /** Positions of rows worked on together (models/batch-layout.ts). */
 const positionsAtOnce = 512;
 
+/** The first rows of a batch. */
+function firstRows(batch: PackedBatch, rows: number): PackedBatch {
+  const part = <T extends Int32Array | Float32Array>(values: T): T =>
+    values.slice(0, rows * batch.seqLen) as T;
+  return {
+    rows,
+    seqLen: batch.seqLen,
+    tokens: part(batch.tokens),
+    targets: part(batch.targets),
+    weights: part(batch.weights),
+    positions: part(batch.positions),
+    segments: part(batch.segments),
+  };
+}
+
+/** Batches counted one by one. */
+class WorkCounter {
+  positions = 0;
+  scored = 0;
+  tokens = 0;
+  // The golden transcripts' prompts come one by one.
+  readonly shapes = new Map<string, WorkShape>(
+    [64, 128].map((steps) => [`1x${steps}`, { rows: 1, steps, positions: 0, sample: null }]),
+  );
+
+  add(batch: PackedBatch): void {
+    const { rows, seqLen, segments, weights } = batch;
+    this.positions += rows * seqLen;
+    this.tokens += segments.filter((segment) => segment >= 0).length;
+    this.scored += weights.filter((weight) => weight > 0).length;
+    const together = Math.min(rows, Math.max(1, Math.floor(positionsAtOnce / seqLen)));
+    const key = `${together}x${seqLen}`;
+    const { positions = 0, sample = null } = this.shapes.get(key) ?? {};
+    this.shapes.set(key, {
+      rows: together,
+      steps: seqLen,
+      positions: positions + rows * seqLen,
+      sample: sample ?? firstRows(batch, together),
+    });
+  }
+}
+
 function workOf(run: Run, data: RunData): Work {
   const layout: Layout = layoutOf(run);
   const plan = stepPlanOf(run, data.train);
   const steps = Math.min(plan.totalSteps, sampledSteps);
-  const sums = { positions: 0, scored: 0, tokens: 0 };
-  // The golden transcripts' prompts come one by one.
-  const shapes = new Map<string, Shape>(
-    [64, 128].map((steps) => [`1x${steps}`, { rows: 1, steps }]),
-  );
-  const add = (store: RunData['train'], indices: readonly number[]): void => {
-    const { rows, seqLen, segments, weights } = layOut(store, indices, layout);
-    sums.positions += rows * seqLen;
-    sums.tokens += segments.filter((segment) => segment >= 0).length;
-    sums.scored += weights.filter((weight) => weight > 0).length;
-    const together = Math.min(rows, Math.max(1, Math.floor(positionsAtOnce / seqLen)));
-    shapes.set(`${together}x${seqLen}`, { rows: together, steps: seqLen });
-  };
+  const training = new WorkCounter();
   for (let step = 0; step < steps; step += 1) {
-    for (const indices of plan.microBatches(step)) add(data.train, indices);
+    for (const items of plan.microBatches(step)) training.add(layOut(data.train, items, layout));
   }
-  const scale = plan.totalSteps / steps;
-  const trained = { ...sums };
-  Object.assign(sums, { positions: 0, scored: 0, tokens: 0 });
+  const validation = new WorkCounter();
   const { batch_size: size } = run.config.train;
   const heldOut = itemCount(run, data.validation);
   for (let first = 0; first < heldOut; first += size) {
     const count = Math.min(size, heldOut - first);
-    add(
-      data.validation,
-      Array.from({ length: count }, (_, index) => first + index),
-    );
+    const items = Array.from({ length: count }, (_, index) => first + index);
+    validation.add(layOut(data.validation, items, layout));
   }
+  const scale = plan.totalSteps / steps;
+  const trained = [...training.shapes].map(
+    ([key, shape]) => [key, { ...shape, positions: shape.positions * scale }] as const,
+  );
+  const measured = [...validation.shapes].map(
+    ([key, shape]) => [key, { ...shape, positions: 0, sample: null }] as const,
+  );
   return {
-    positions: trained.positions * scale,
-    scored: trained.scored * scale,
-    tokens: Math.round(trained.tokens * scale),
-    validationPositions: sums.positions,
-    validationScored: sums.scored,
-    shapes: [...shapes.values()],
+    positions: training.positions * scale,
+    scored: training.scored * scale,
+    tokens: Math.round(training.tokens * scale),
+    validationPositions: validation.positions,
+    validationScored: validation.scored,
+    shapes: [...new Map([...measured, ...trained]).values()],
   };
 }
 
@@ -148,14 +201,23 @@ function peakBytes(memory: Memory, { base, trainable }: Sizes, work: Work): numb
   const activations = Math.max(...kept) * layers + positions * config.hidden_size * (layers + 1);
   const head = headArrays * headRows * config.vocab_size;
   // Value, gradient and two moments of what is trained; the value alone of what is frozen.
-  const weights = methodTraits[run.method].trainsAdapter ? base + 4 * trainable : 4 * base;
-  return processBytes + 4 * (weights + activations + arenas + head);
+  const weights = methodTraits[run.method].trainsAdapter
+    ? frozenBaseBytes(config, storageOf(memory)) + 16 * trainable
+    : 16 * base;
+  return processBytes + weights + 4 * (activations + arenas + head);
 }
 
-async function modelConfigOf(path: string): Promise<ModelConfig> {
-  if ((await stat(path)).isDirectory()) return readModelConfig(path);
+/** The model's shape, and how its file stores each tensor. */
+async function readShape(path: string): Promise<Pick<Memory, 'shape' | 'storedAs'>> {
+  if ((await stat(path)).isDirectory()) {
+    return { shape: await readModelConfig(path), storedAs: () => '' };
+  }
   await using source = await openFileSource(path);
-  return readModelConfig(await readGguf(source));
+  const file = await readGguf(source);
+  const types = new Map<string, string>(
+    [...file.tensors.values()].map(({ name, type }) => [hfTensorName(name) ?? name, type]),
+  );
+  return { shape: await readModelConfig(file), storedAs: (name) => types.get(name) ?? '' };
 }
 
 export interface RunEstimate {
@@ -168,13 +230,14 @@ export interface RunEstimate {
 
 /** Counts a run. Throws what reading the model's configuration throws. */
 export async function estimateRun(run: Run, data: RunData): Promise<RunEstimate> {
-  const shape = await modelConfigOf(run.config.model.path);
+  const { shape, storedAs } = await readShape(run.config.model.path);
   const sizes = sizesOf(shape, run.config);
   const work = workOf(run, data);
   return {
     shape,
     sizes,
     work,
-    peakBytes: (recompute) => peakBytes({ shape, config: run.config, recompute }, sizes, work),
+    peakBytes: (recompute) =>
+      peakBytes({ shape, storedAs, config: run.config, recompute }, sizes, work),
   };
 }

@@ -61,7 +61,7 @@ async function tokenise(
   await using encoder = await openRowEncoder(path, options, config.runtime.threads);
   const report = await checkData(path, encoder, {
     format: config.data.format,
-    pairs: config.method === 'dpo' ? 'only' : 'never',
+    pairs: examplesPerItem === 2 ? 'only' : 'never',
     truncate: config.data.truncate,
     seed: config.train.seed,
     onExamples: (examples) => {

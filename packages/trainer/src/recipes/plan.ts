@@ -4,44 +4,15 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunConfig, RunPlan } from '@corral/contracts';
-import type { ModelConfig } from '@corral/formats';
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
-import { type Sizes, type Work, estimateRun } from './estimate.ts';
+import { estimateRun } from './estimate.ts';
 import { loadData } from './load-data.ts';
-import { type LayerSpeed, probeLayerSpeed } from './probe.ts';
+import { type TimedRun, predictSeconds, probedSamples } from './predict-time.ts';
+import { probeSpeed } from './probe.ts';
 import { diskBytes } from './resources.ts';
 import type { Run } from './run.ts';
 import { stepPlanOf } from './session.ts';
-
-/** Reading and dequantising weights, parameters a second; a checkpoint's bytes a second. */
-const loadRate = 30e6;
-/** AdamW and clipping, seconds a parameter and step (reference: 27 ms for 4.9 M parameters). */
-const updateSeconds = 8e-9;
-
-function secondsOf(
-  run: Run,
-  {
-    config,
-    sizes,
-    work,
-    speed,
-  }: { config: ModelConfig; sizes: Sizes; work: Work; speed: LayerSpeed },
-  steps: { readonly total: number; readonly perEpoch: number },
-): number {
-  const layers = config.num_hidden_layers;
-  // The head's product with the vocabulary, at the rate the layers reach.
-  const head = (config.vocab_size * config.hidden_size) / sizes.layer;
-  const validations =
-    work.validationPositions === 0 ? 0 : 2 + Math.floor((steps.total - 1) / steps.perEpoch);
-  const training = speed.train * (layers * work.positions + head * work.scored);
-  const validation =
-    speed.evaluate *
-    (layers * work.validationPositions + head * work.validationScored) *
-    validations;
-  const updates = updateSeconds * sizes.trainable * steps.total;
-  return sizes.base / loadRate + training + validation + updates;
-}
 
 export interface PlanOptions {
   readonly folder: string;
@@ -66,8 +37,17 @@ export async function planRun(
   using data = await loadData(run, place.path);
   const { shape, sizes, work, peakBytes } = await estimateRun(run, data);
   const plan = stepPlanOf(run, data.train);
-  const speed = await probeLayerSpeed(run, shape);
-  const steps = { total: plan.totalSteps, perEpoch: plan.stepsPerEpoch };
+  const samples = probedSamples(work);
+  const timed: TimedRun = {
+    method: resolved.method,
+    checkpointSteps: resolved.checkpoint.every_steps,
+    shape,
+    sizes,
+    work,
+    plan,
+    tokens: data.report.tokens,
+  };
+  const speeds = await probeSpeed(run, shape, samples);
   return {
     method: resolved.method,
     base_parameters: sizes.base,
@@ -76,6 +56,6 @@ export async function planRun(
     tokens: work.tokens,
     peak_memory_bytes: Math.round(peakBytes(false)),
     disk_bytes: diskBytes(run, [{ data: { byteLength: 4 * sizes.trainable } }]),
-    seconds: Math.round(secondsOf(run, { config: shape, sizes, work, speed }, steps)),
+    seconds: Math.round(predictSeconds(timed, samples, speeds)),
   };
 }

@@ -15,9 +15,9 @@ import {
 import { checkpointFolder } from '../checkpoint/checkpoint.ts';
 import type { ExampleStore } from '../data/data-set.ts';
 import type { CausalLm } from '../models/causal-lm.ts';
-import type { PairLosses } from './dpo-loss.ts';
 import { layOutRows } from './layout.ts';
 import type { RunData } from './load-data.ts';
+import type { PairLosses } from './pair-step.ts';
 import { type Run, RunPaused, phaseReporter } from './run.ts';
 import { layoutOf } from './session.ts';
 

@@ -59,8 +59,9 @@ export async function evaluateStore(
   { layout, batchSize, onBatch }: { layout: Layout; batchSize: number; onBatch: () => void },
 ): Promise<StepResult> {
   const results: BatchResult[] = [];
-  for (let first = 0; first < store.count; first += batchSize) {
-    const count = Math.min(batchSize, store.count - first);
+  const items = store.count / layout.examplesPerItem;
+  for (let first = 0; first < items; first += batchSize) {
+    const count = Math.min(batchSize, items - first);
     const indices = Array.from({ length: count }, (_, index) => first + index);
     results.push(await model.evaluate(layOut(store, indices, layout)));
     await nextTurn();

@@ -1,24 +1,37 @@
-// One optimiser step's gradients of DPO, and its measures over held-out pairs: the loss of dpo-loss.ts over
-// batches of whole pairs. A step's loss is the mean over its pairs.
+// One optimiser step's gradients of a loss over preference pairs, and its measures over held-out pairs. The
+// loss itself is a function of the likelihoods of both answers, which the method gives with its derivative. A
+// step's loss is the mean over its pairs.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ExampleStore } from '../data/data-set.ts';
 import type { BatchResult, CausalLm, ExampleValues } from '../models/causal-lm.ts';
-import { type PairOutcome, pairOutcome } from './dpo-loss.ts';
-import type { ReferenceLosses } from './reference-losses.ts';
 import { requireFinite } from './divergence.ts';
 import { type Layout, layOutRows } from './layout.ts';
 import type { StepResult } from './train-step.ts';
 
-/** Pairs, and what they are held to. */
+/** Negative log-likelihoods of the two answers of a pair, natural log, summed over their tokens. */
+export interface PairLosses {
+  readonly chosen: number;
+  readonly rejected: number;
+}
+
+/** What a method makes of them. */
+export interface PairOutcome {
+  readonly loss: number;
+  /** By how much the better answer is rated higher. */
+  readonly margin: number;
+  /** d loss / d (negative log-likelihood) of each answer. */
+  readonly weights: PairLosses;
+}
+
+/** Pairs, and the loss of each by its index. */
 export interface PairSource {
   readonly store: ExampleStore;
-  readonly reference: ReferenceLosses;
-  readonly beta: number;
+  readonly outcomeOf: (pair: number, losses: PairLosses) => PairOutcome;
 }
 
 /** The pairs of some rows of a batch; `items` are their indices, row by row. */
 function outcomesOf(
-  { reference, beta }: PairSource,
+  { outcomeOf }: PairSource,
   items: readonly (readonly number[])[],
   losses: ExampleValues,
 ): PairOutcome[][] {
@@ -26,7 +39,7 @@ function outcomesOf(
     row.map((pair, place) => {
       const chosen = losses[at]?.[2 * place] ?? NaN;
       const rejected = losses[at]?.[2 * place + 1] ?? NaN;
-      return pairOutcome({ chosen, rejected }, reference(pair), { beta });
+      return outcomeOf(pair, { chosen, rejected });
     }),
   );
 }
@@ -66,7 +79,7 @@ export async function accumulatePairGradients(
         const found = outcomesOf(source, rows, losses);
         outcomes.push(...found.flat());
         return found.map((row) =>
-          Float64Array.from(row.flatMap(({ weight }) => [weight, -weight])),
+          Float64Array.from(row.flatMap(({ weights }) => [weights.chosen, weights.rejected])),
         );
       },
     });
