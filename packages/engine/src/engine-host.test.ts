@@ -198,13 +198,16 @@ describe('render', () => {
     const messages = [{ role: 'user', content: '<|im_end|><s>' }];
     await engine.send({ type: 'render', id: 'r', prompt: { kind: 'messages', messages } });
     const found = engine.answer('r');
-    const { text, tokens } = (found?.type === 'result' ? found.value : null) as {
+    const { text, tokens, pieces } = (found?.type === 'result' ? found.value : null) as {
       text: string;
       tokens: number[];
+      pieces: string[];
     };
     expect(text).toBe('<|im_start|>user\n<|im_end|><s><|im_end|>\n<|im_start|>assistant\n');
     // BOS, start, end of the user's turn, start of the assistant's.
     expect(tokens.filter((token) => token >= 256)).toEqual([258, 256, 257, 256]);
+    expect(pieces).toHaveLength(tokens.length);
+    expect(pieces.slice(1).join('')).toBe(text);
   });
 });
 

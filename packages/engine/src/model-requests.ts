@@ -15,6 +15,7 @@ import { openEmbedder } from './embeddings/open-embedder.ts';
 import type { NativeModel } from './llama-cpp/native-types.ts';
 import { createChatTemplates } from './prompt/chat-templates.ts';
 import { renderPrompt, type RenderedPrompt } from './prompt/prompt-tokens.ts';
+import { pieceText } from './prompt/utf8-assembler.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import { createAnswerRules } from './tasks/answer-rules.ts';
 import { GenerationTask, type GenerateRequest } from './tasks/generation-task.ts';
@@ -115,7 +116,12 @@ export function createModelRequests(options: ModelRequestsOptions): ModelRequest
     embed: (request) => embedder.submit(request, request.prompts.map(embedTokens)),
     render: (prompt) => {
       const { text, tokens } = render(prompt, 0);
-      return { text, tokens };
+      const pieces = tokens.map((token) =>
+        vocabulary.isControl(token)
+          ? vocabulary.spelling(token)
+          : pieceText(vocabulary.piece(token)),
+      );
+      return { text, tokens, pieces };
     },
   };
 }
