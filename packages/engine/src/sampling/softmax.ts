@@ -82,12 +82,12 @@ export function toCandidates(tokens: number[], row: Float32Array): Candidates {
   return { tokens: Int32Array.from(tokens), logits: Float64Array.from(tokens, logit) };
 }
 
-/** Tokens whose logit `keeps` keeps; none that is −Infinity or NaN. */
-export function selectCandidates(row: Float32Array, keeps: (logit: number) => boolean): number[] {
+/** Tokens whose logit lies between `low` and `high`, both excluded. */
+export function tokensBetween(row: Float32Array, low: number, high: number): number[] {
   const tokens: number[] = [];
   for (let i = 0; i < row.length; i++) {
     const logit = row[i] as number;
-    if (logit > -Infinity && keeps(logit)) tokens.push(i);
+    if (logit > low && logit < high) tokens.push(i);
   }
   return tokens;
 }

@@ -3,9 +3,9 @@
 // token may be among those that go.
 import {
   maximum,
-  selectCandidates,
   sumOfExponentials,
   toCandidates,
+  tokensBetween,
   type Candidates,
 } from './softmax.ts';
 
@@ -39,23 +39,33 @@ export function typicalCandidates(candidates: Candidates, share: number): Candid
   };
 }
 
-/** Of a whole row [vocabulary], without sorting it: a window around the entropy widens until it holds enough. */
-export function typicalOfRow(row: Float32Array, share: number): Candidates {
+/** Shared by all rows: they come one after the other. */
+let scratch = new Float64Array(0);
+
+/** ln Σ e^logit of a row, and the entropy of its softmax in nats. */
+function totalAndEntropy(row: Float32Array): { total: number; entropy: number } {
+  if (scratch.length !== row.length) scratch = new Float64Array(row.length);
   const max = maximum(row);
-  const sum = sumOfExponentials(row, max);
+  const sum = sumOfExponentials(row, max, { weights: scratch });
   const total = max + Math.log(sum);
   let weighted = 0;
   for (let i = 0; i < row.length; i++) {
-    const logit = row[i] as number;
-    if (logit > max - 40) weighted += Math.exp(logit - max) * (logit - total);
+    const weight = scratch[i] as number;
+    if (weight > 0) weighted += weight * (total - (row[i] as number));
   }
-  const entropy = -weighted / sum;
-  for (let width = 0.25; ; width *= 2) {
-    const window = selectCandidates(row, (logit) => Math.abs(logit - total + entropy) < width);
-    const mass = window.reduce((all, token) => all + Math.exp((row[token] as number) - total), 0);
+  return { total, entropy: weighted / sum };
+}
+
+/** Of a whole row [vocabulary], without sorting it: a window around the entropy widens until it holds enough. */
+export function typicalOfRow(row: Float32Array, share: number): Candidates {
+  const { total, entropy } = totalAndEntropy(row);
+  const logprob = (token: number): number => (row[token] as number) - total;
+  const middle = total - entropy;
+  for (let width = 0.5; ; width *= 2) {
+    const window = tokensBetween(row, middle - width, middle + width);
+    const mass = window.reduce((sum, token) => sum + Math.exp(logprob(token)), 0);
     // Beyond 64 nothing weighs anything: the share is as good as everything.
     if (mass <= share && width < 128) continue;
-    const logprob = (token: number): number => (row[token] as number) - total;
     return toCandidates(nearest(window, logprob, { entropy, share }), row);
   }
 }
