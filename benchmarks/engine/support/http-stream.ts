@@ -30,7 +30,8 @@ interface Chunk {
   readonly usage?: Usage | null;
 }
 
-const agent = new Agent({ keepAlive: true, maxSockets: 512 });
+// A connection each: servers close idle ones when they like.
+const agent = new Agent({ keepAlive: false, maxSockets: 512 });
 
 /** Text of the events that a piece of the answer completes. */
 function createEvents() {
