@@ -33,7 +33,7 @@ export interface LoraPair {
   readonly rank: number;
   /** What B·A is multiplied by. */
   readonly scale: number;
-  /** A [rank, inputs] and B [outputs, rank], row-major. FormatError when a number is not finite. */
+  /** A [rank, inputs] and B [outputs, rank], row-major; not to be changed. */
   read(): Promise<{ a: Float32Array; b: Float32Array }>;
 }
 
@@ -71,14 +71,27 @@ function checkMetadata({ metadata }: GgufFile, { architecture }: BaseMatrices): 
   }
 }
 
-function assertFinite(name: string, values: Float32Array): void {
-  // In a stack one NaN would reach every row that is computed beside it.
-  let rest = 0;
-  for (let i = 0; i < values.length; i++) rest += (values[i] as number) - (values[i] as number);
-  if (rest !== 0) throw new FormatError(`"${name}" has numbers that are not finite`);
+type ReadFloats = (name: string) => Promise<Float32Array>;
+
+/** Numbers of a tensor, without a copy where they lie in memory as they are used. */
+function floatsOf(file: GgufFile, whole: Uint8Array | null): ReadFloats {
+  return async (name) => {
+    const tensor = file.tensors.get(name);
+    if (!whole || tensor?.type !== 'F32') return file.readFloats(name);
+    const offset = whole.byteOffset + tensor.offset;
+    return offset % 4 === 0
+      ? new Float32Array(whole.buffer, offset, tensor.elementCount)
+      : file.readFloats(name);
+  };
 }
 
-function readPair(file: GgufFile, target: string, base: BaseMatrices): LoraPair {
+interface PairContext {
+  readonly file: GgufFile;
+  readonly base: BaseMatrices;
+  readonly floats: ReadFloats;
+}
+
+function readPair(target: string, { file, base, floats }: PairContext): LoraPair {
   const names = [`${target}.lora_a`, `${target}.lora_b`] as const;
   const [a, b] = names.map((name) => file.tensors.get(name)?.shape);
   if (!a || !b) throw new FormatError(`the pair of A and B for "${target}" is not complete`);
@@ -95,21 +108,24 @@ function readPair(file: GgufFile, target: string, base: BaseMatrices): LoraPair 
     target,
     rank,
     scale: alpha === 0 ? 1 : alpha / rank,
-    read: async () => {
-      const [aValues, bValues] = [await file.readFloats(names[0]), await file.readFloats(names[1])];
-      assertFinite(names[0], aValues);
-      assertFinite(names[1], bValues);
-      return { a: aValues, b: bValues };
-    },
+    read: async () => ({ a: await floats(names[0]), b: await floats(names[1]) }),
   };
 }
 
 /** Files up to this size are read at once: hundreds of small reads cost more than the bytes. */
 const wholeFileBytes = 2 ** 28;
 
-async function openSource(path: string): Promise<ByteSource & Partial<AsyncDisposable>> {
+interface OpenFile {
+  readonly source: ByteSource;
+  /** All bytes, where they are in memory. */
+  readonly whole: Uint8Array | null;
+}
+
+async function openFile(path: string): Promise<OpenFile> {
   const { size } = await stat(path);
-  return size <= wholeFileBytes ? memorySource(await readFile(path)) : openFileSource(path);
+  if (size > wholeFileBytes) return { source: await openFileSource(path), whole: null };
+  const whole = await readFile(path);
+  return { source: memorySource(whole, path), whole };
 }
 
 /**
@@ -122,7 +138,7 @@ export async function withLoraFile<Result>(
   base: BaseMatrices,
   use: (file: LoraFile) => Promise<Result>,
 ): Promise<Result | null> {
-  const source = await openSource(path);
+  const { source, whole } = await openFile(path);
   try {
     const file = await readGguf(source);
     checkMetadata(file, base);
@@ -137,9 +153,10 @@ export async function withLoraFile<Result>(
       half &&= type === 'F16';
       bytes += byteLength;
     }
-    const pairs = [...targets].map((target) => readPair(file, target, base));
+    const context = { file, base, floats: floatsOf(file, whole) };
+    const pairs = [...targets].map((target) => readPair(target, context));
     return await use({ pairs, half, bytes });
   } finally {
-    await source[Symbol.asyncDispose]?.();
+    await source.close();
   }
 }

@@ -98,6 +98,16 @@ describe('packAdapter', () => {
       expect(value).toBeCloseTo(expected[i] ?? 0, 6);
   });
 
+  it.each(['int8', 'float16', 'float32'] as const)(
+    'refuses weights that are no finite numbers, as %s',
+    async (format) => {
+      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        const file = fileOf([{ target: 'x', rank: 1, size: bad }]);
+        await expect(packAdapter(file, format)).rejects.toThrow(/not finite/);
+      }
+    },
+  );
+
   it('refuses weights beyond the format', async () => {
     const file = fileOf([{ target: 'x', rank: 1, size: 1e30 }]);
     await expect(packAdapter(file, 'int8')).rejects.toThrow(/out of range/);

@@ -46,14 +46,23 @@ function widen({ rank, a, b }: Weights, wanted: number): Weights {
 /** The integer nearest to a number within ±128; a third of the time of Math.round. */
 const nearest = (value: number): number => ((value + 128.5) | 0) - 128;
 
+/** In a stack one NaN would reach every row that is computed beside it. */
+function assertFinite(sum: number): void {
+  if (!(sum < Number.POSITIVE_INFINITY))
+    throw new FormatError('it has weights that are not finite numbers');
+}
+
 /** Largest |B| of each column. */
 function columnMaxima({ rank, b }: Weights): Float32Array {
   const maxima = new Float32Array(rank);
+  let sum = 0;
   for (let i = 0; i < b.length; i += rank)
     for (let k = 0; k < rank; k++) {
       const size = Math.abs(b[i + k] as number);
+      sum += size;
       if (size > (maxima[k] as number)) maxima[k] = size;
     }
+  assertFinite(sum);
   return maxima;
 }
 
@@ -61,33 +70,29 @@ const q8Width = 32;
 /** A float16 scale and 32 bytes: 17 halves. */
 const q8Halves = 17;
 
-/** `count` numbers of `values` from `start` on, times `factor`, as blocks of Q8_0. */
-function packQ8Row(
-  { values, start, count }: { values: Float32Array; start: number; count: number },
-  factor: number,
-  { scales, bytes }: { scales: Float16Array; bytes: Int8Array },
-): void {
-  for (let i = start; i < start + count; i += q8Width) {
+/** A as Q8_0, row k times `factors[k]`. Null when a scale is beyond float16. */
+function packRows({ rank, a }: Weights, factors: ArrayLike<number>): Uint8Array | null {
+  const inputs = a.length / rank;
+  if (inputs % q8Width !== 0) return null;
+  const packed = new Uint8Array((a.length / q8Width) * q8Halves * 2);
+  const scales = new Float16Array(packed.buffer);
+  const bytes = new Int8Array(packed.buffer);
+  let sum = 0;
+  for (let i = 0, half = 0; i < a.length; i += q8Width, half += q8Halves) {
     let largest = 0;
     for (let j = i; j < i + q8Width; j++) {
-      const size = Math.abs(values[j] as number);
+      const size = Math.abs(a[j] as number);
+      sum += size;
       if (size > largest) largest = size;
     }
-    const block = i / q8Width;
-    scales[block * q8Halves] = (largest * factor) / 127;
+    const scale = (largest * (factors[Math.floor(i / inputs)] as number)) / 127;
+    if (scale > maxHalf) return null;
+    scales[half] = scale;
     const inverse = largest === 0 ? 0 : 127 / largest;
-    const at = block * q8Halves * 2 + 2 - i;
-    for (let j = i; j < i + q8Width; j++) bytes[at + j] = nearest((values[j] as number) * inverse);
+    for (let j = i, at = 2 * half + 2; j < i + q8Width; j++, at++)
+      bytes[at] = nearest((a[j] as number) * inverse);
   }
-}
-
-/** A as Q8_0, row k times `factors[k]`. */
-function packRows({ rank, a }: Weights, factors: ArrayLike<number>): Uint8Array {
-  const inputs = a.length / rank;
-  const packed = new Uint8Array((a.length / q8Width) * q8Halves * 2);
-  const target = { scales: new Float16Array(packed.buffer), bytes: new Int8Array(packed.buffer) };
-  for (let k = 0; k < rank; k++)
-    packQ8Row({ values: a, start: k * inputs, count: inputs }, factors[k] as number, target);
+  assertFinite(sum);
   return packed;
 }
 
@@ -103,10 +108,13 @@ function packColumns({ rank, b }: Weights, maxima: Float32Array): Uint8Array {
 
 function largestOf(values: Float32Array): number {
   let largest = 0;
+  let sum = 0;
   for (let i = 0; i < values.length; i++) {
     const size = Math.abs(values[i] as number);
+    sum += size;
     if (size > largest) largest = size;
   }
+  assertFinite(sum);
   return largest;
 }
 
@@ -116,23 +124,28 @@ function times(values: Float32Array, factor: number): Float32Array {
   return scaled;
 }
 
-const bytesOf = ({ buffer }: Float32Array | Float16Array): Uint8Array => new Uint8Array(buffer);
+/** Bytes of their own, whatever the numbers were a view of. */
+const bytesOf = (values: Float32Array | Float16Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
 
 /** Null when the numbers do not go into the format. */
 const packers: Record<StackFormat, (weights: Weights, scale: number) => PackedPart | null> = {
   int8: (weights, scale) => {
     const maxima = columnMaxima(weights);
     const factors = Float64Array.from(maxima, (size) => (size * scale) / stackScale.int8);
-    const largest = largestOf(weights.a) * Math.max(...factors);
-    if (weights.a.length % (q8Width * weights.rank) !== 0 || largest > 127 * maxHalf) return null;
-    return { a: packRows(weights, factors), b: packColumns(weights, maxima) };
+    const rows = packRows(weights, factors);
+    return rows && { a: rows, b: packColumns(weights, maxima) };
   },
   float16: ({ a, b }, scale) => {
     const scaled = times(b, scale);
     if (Math.max(largestOf(a), largestOf(scaled)) > maxHalf) return null;
     return { a: bytesOf(new Float16Array(a)), b: bytesOf(new Float16Array(scaled)) };
   },
-  float32: ({ a, b }, scale) => ({ a: bytesOf(a), b: bytesOf(times(b, scale)) }),
+  float32: ({ a, b }, scale) => {
+    const scaled = times(b, scale);
+    assertFinite(largestOf(a) + largestOf(scaled));
+    return { a: bytesOf(a), b: bytesOf(scaled) };
+  },
 };
 
 async function packPair(pair: LoraPair, rank: number, format: StackFormat): Promise<PackedPart> {
