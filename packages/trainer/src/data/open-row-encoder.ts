@@ -6,10 +6,10 @@ import { type EncoderOptions, openEncoder } from './open-encoder.ts';
 import { type RowEncoder, inlineEncoder, threadedEncoder } from './row-encoder.ts';
 import type { Encoder } from './encode.ts';
 
-/** A large vocabulary takes about a second to open; a thread encodes that much meanwhile. */
-const threadedFrom = 4 * 2 ** 20;
-/** One thread reads for all of them; more than these wait for it. */
-const maxThreads = 8;
+/** A large vocabulary takes seconds to open, in each thread; one thread encodes that much meanwhile. */
+const threadedFrom = 32 * 2 ** 20;
+/** One thread reads for all of them, and each holds a vocabulary: up to some 300 MB. */
+const maxThreads = 4;
 
 /**
  * For the file at `path`; an encoder that is open already may be given for small ones.
