@@ -12,8 +12,6 @@ interface Lowering {
   readonly emitter: Emitter;
   /** The tensor that holds a value; lowers it when it is new. */
   readonly nameOf: (value: Value) => string;
-  /** Weights by which x is normalised somewhere in the graph: lets both results share one kernel. */
-  readonly normWeightOf: (x: Value, epsilon: number) => Value | undefined;
 }
 
 const single = ({ emitter }: Lowering, spec: NodeSpec): string => emitter.emit(spec)[0] ?? '';
@@ -35,27 +33,30 @@ const reduction =
       attributes: { keepdims: 1 },
     });
 
-/** Both results of the kernel: the normalised tensor and the inverse root mean square. */
-const normalise = (x: Value, epsilon: number, lowering: Lowering): readonly string[] => {
-  const weight = lowering.normWeightOf(x, epsilon);
-  const scaleName = weight
-    ? lowering.nameOf(weight)
-    : lowering.emitter.filled(1, [x.shape.at(-1) ?? 1]);
-  return normaliseBy(x, scaleName, epsilon, lowering);
-};
-
-const normaliseBy = (
-  x: Value,
-  scaleName: string,
-  epsilon: number,
-  { emitter, nameOf }: Lowering,
-): readonly string[] =>
-  emitter.emit({
+const rmsNorm = ({ inputs, attributes: { epsilon } }: Node<'rms_norm'>, lowering: Lowering) =>
+  single(lowering, {
     type: 'SimplifiedLayerNormalization',
-    inputs: [nameOf(x), scaleName],
+    inputs: inputs.map(lowering.nameOf),
     attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
-    outputs: 2,
   });
+
+/**
+ * 1 / sqrt(mean(x²) + ε) in small steps: SimplifiedLayerNormalization has it as its second result, but only
+ * on the CPU (ONNX Runtime 1.30 leaves it unwritten on WebGPU).
+ */
+const inverseRms = (node: Node<'inverse_rms'>, lowering: Lowering): string => {
+  const { emitter, nameOf } = lowering;
+  const [x] = node.inputs;
+  const filled = (value: number): string => emitter.filled(value, [1]);
+  const step = (type: string, ...inputs: string[]): string => single(lowering, { type, inputs });
+  const squares = single(lowering, {
+    type: 'ReduceSumSquare',
+    inputs: [nameOf(x), emitter.integers([-1])],
+    attributes: { keepdims: 1 },
+  });
+  const mean = step('Mul', squares, filled(1 / (x.shape.at(-1) ?? 1)));
+  return step('Reciprocal', step('Sqrt', step('Add', mean, filled(node.attributes.epsilon))));
+};
 
 const matmul = (node: Node<'matmul'>, lowering: Lowering): string => {
   const { transposeA, transposeB, scale } = node.attributes;
@@ -313,10 +314,8 @@ const lowerings: OpTable<[Lowering], string> = {
       inputs: [lowering.nameOf(x)],
       attributes: { axis: -1 },
     }),
-  rms_norm: ({ inputs: [x, weight], attributes: { epsilon } }, lowering) =>
-    normaliseBy(x, lowering.nameOf(weight), epsilon, lowering)[0] ?? '',
-  inverse_rms: ({ inputs: [x], attributes: { epsilon } }, lowering) =>
-    normalise(x, epsilon, lowering)[1] ?? '',
+  rms_norm: rmsNorm,
+  inverse_rms: inverseRms,
   rope,
   silu: (node, lowering) => lowering.nameOf(composites.silu(node)),
   attention_block: (node, lowering) => lowering.nameOf(composites.attention_block(node)),
@@ -328,12 +327,6 @@ export const lower = ({ outputs, given = new Map() }: Graph): OnnxModel => {
   const emitter = createEmitter();
   const values = ancestors(outputs.values(), given);
   const names = new Map<Value, string>(given);
-  const normKey = (x: Value, epsilon: number): string => `${x.id} ${epsilon}`;
-  const normWeights = new Map<string, Value>();
-  for (const value of values) {
-    if (value.kind !== 'rms_norm' || given.has(value)) continue;
-    normWeights.set(normKey(value.inputs[0], value.attributes.epsilon), value.inputs[1]);
-  }
   const lowering: Lowering = {
     emitter,
     nameOf(value) {
@@ -341,7 +334,6 @@ export const lower = ({ outputs, given = new Map() }: Graph): OnnxModel => {
       names.set(value, name);
       return name;
     },
-    normWeightOf: (x, epsilon) => normWeights.get(normKey(x, epsilon)),
   };
   const inputs: TensorInfo[] = [];
   for (const value of values) {

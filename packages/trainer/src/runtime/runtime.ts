@@ -76,6 +76,16 @@ const wrapSession = (native: InferenceSession, model: OnnxModel): Session => {
   };
 };
 
+/** A provider that is built in may still find no device, which only shows with the first session. */
+const explain = (device: string, cause: unknown): unknown => {
+  if (executionProvider(device) === 'cpu' || !(cause instanceof Error)) return cause;
+  const reason = cause.message.trim().split('\n')[0] ?? '';
+  return new CorralError('native_library_missing', {
+    params: { component: `device "${device}"`, reason },
+    cause,
+  });
+};
+
 /** @throws CorralError native_library_missing when the device is not there */
 export const createRuntime = (options: RuntimeOptions): Runtime => {
   const sessionSettings = sessionOptions(options);
@@ -88,10 +98,12 @@ export const createRuntime = (options: RuntimeOptions): Runtime => {
   return {
     async createSession(model) {
       if (closed) throw closedError();
-      const session = wrapSession(
-        await InferenceSession.create(model.bytes, sessionSettings),
-        model,
+      const native = await InferenceSession.create(model.bytes, sessionSettings).catch(
+        (cause: unknown) => {
+          throw explain(options.device, cause);
+        },
       );
+      const session = wrapSession(native, model);
       sessions.push(session);
       return session;
     },
