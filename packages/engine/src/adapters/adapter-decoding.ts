@@ -3,7 +3,7 @@
 // model without adapters pays nothing. Knows no ids.
 import { stat } from 'node:fs/promises';
 import { openFileSource, readGguf } from '@corral/formats';
-import type { EngineOptions } from '@corral/contracts';
+import { CorralError, type EngineOptions } from '@corral/contracts';
 import type {
   NativeAdapter,
   NativeContext,
@@ -77,6 +77,16 @@ interface Resident {
 const formatFor = ({ half }: LoraFile, { exact }: BaseMatrices): PackedAdapter['format'] =>
   exact ? (half ? 'float16' : 'float32') : 'int8';
 
+/** The file and what is made of it are in memory at once. */
+function checkMemory(bytes: number): void {
+  const [needed, available] = [2 * bytes, process.availableMemory()];
+  if (needed <= available) return;
+  const mebibytes = (value: number): string => `${Math.ceil(value / 2 ** 20)} MiB`;
+  throw new CorralError('memory_too_small', {
+    params: { needed: mebibytes(needed), available: mebibytes(available) },
+  });
+}
+
 class Decoding implements AdapterDecoding {
   readonly #options: AdapterDecodingOptions;
   readonly #residents = new Map<NativeAdapter, Resident>();
@@ -120,10 +130,13 @@ class Decoding implements AdapterDecoding {
   }
 
   async load(path: string): Promise<DecodableAdapter> {
+    const { size } = await stat(path);
+    checkMemory(size);
     this.#deciding ??= this.#decide();
     const { support } = await this.#deciding;
     const packed = support && (await this.#pack(path, support));
-    if (!support || !packed) return this.#loadNative(path);
+    if (!support || !packed)
+      return { handle: this.#options.model.loadAdapter(path), bytes: size, rank: null };
     if (await support.plans.include(packed)) support.stacking.reset();
     const handle: NativeAdapter = {
       close: () => {
@@ -133,11 +146,6 @@ class Decoding implements AdapterDecoding {
     };
     this.#residents.set(handle, { path, packed, native: null });
     return { handle, bytes: packed.bytes, rank: packed.rank };
-  }
-
-  async #loadNative(path: string): Promise<DecodableAdapter> {
-    const { size } = await stat(path);
-    return { handle: this.#options.model.loadAdapter(path), bytes: size, rank: null };
   }
 
   /** Null when a stack cannot hold it. */

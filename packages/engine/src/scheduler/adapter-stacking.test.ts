@@ -2,6 +2,7 @@
 // sizes, adapters that no stack holds, adapters that are unloaded between steps.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CorralError } from '@corral/contracts';
 import { createFakeLibrary } from '../llama-cpp/native-library.fake.ts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
 import type { PackedAdapter, StackPlan } from '../llama-cpp/stack-types.ts';
@@ -31,7 +32,7 @@ interface Setup {
   readonly stacking: AdapterStacking;
 }
 
-function setUp(maxBytes = 128): Setup {
+function setUp(maxBytes = 128, createStack?: () => never): Setup {
   const model = createFakeLibrary().loadModel('model.gguf');
   const context = model.createContext({
     sequenceTokens: 256,
@@ -46,7 +47,7 @@ function setUp(maxBytes = 128): Setup {
   );
   const stacking = createAdapterStacking({
     context,
-    createStack: (plan) => model.createStack(plan),
+    createStack: createStack ?? ((plan) => model.createStack(plan)),
     packed: (adapter) => {
       const found = packed.get(adapter);
       return found && found.rank <= 128 ? found : null;
@@ -160,6 +161,20 @@ describe('createAdapterStacking', () => {
     expect(setup.stacking.ranks).toBe(32);
     for (let i = 0; i < 100; i++) feed(2);
     expect(setup.stacking.ranks).toBe(0);
+  });
+
+  it('switches adapters one after the other when a stack cannot be made', () => {
+    const setup = setUp(128, () => {
+      throw new CorralError('engine_failed', { params: { reason: 'the disk is full' } });
+    });
+    const all = [0, 1, -1, 0].map((adapter) => ({ adapter, length: 6 }));
+    const steps = [
+      [3, 1, 1, 1],
+      [1, 1, 1, 1],
+    ];
+    const rows = run(all, steps, setup);
+    expect(setup.stacking.failure).toMatch(/disk is full/);
+    expect(rows.map((each) => each.length)).toEqual([4, 2, 2, 2]);
   });
 
   it('forgets an adapter that is freed', () => {

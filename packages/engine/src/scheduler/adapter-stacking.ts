@@ -108,7 +108,7 @@ class Stacking implements AdapterStacking {
     const single = shares.filter(({ adapter, packed }) => adapter !== null && !packed);
     const stackable = shares.filter(({ adapter, packed }) => adapter === null || packed);
     for (const group of this.#groups(stackable)) this.#decodeStacked(group);
-    for (const { adapter, feeds } of single) if (adapter) this.#decodeSwitched(adapter, feeds);
+    for (const { adapter, feeds } of single) this.#decodeSwitched(adapter, feeds);
   }
 
   forget(adapter: NativeAdapter): void {
@@ -126,7 +126,7 @@ class Stacking implements AdapterStacking {
     return this.#active && 'slots' in this.#active ? this.#active : null;
   }
 
-  #decodeSwitched(adapter: NativeAdapter, feeds: readonly PlannedFeed[]): void {
+  #decodeSwitched(adapter: NativeAdapter | null, feeds: readonly PlannedFeed[]): void {
     try {
       this.#switch(adapter);
     } catch (error) {
@@ -170,15 +170,26 @@ class Stacking implements AdapterStacking {
     const { context } = this.#options;
     const tokens = sum(group.map((share) => share.tokens));
     const feeds = group.flatMap((share) => [...share.feeds]);
-    this.#choose(group, tokens);
+    try {
+      this.#choose(group, tokens);
+    } catch (error) {
+      if (!CorralError.isInstance(error)) throw error;
+      // No memory or no room for its file: what stacks would do is done one after the other.
+      this.#giveUp(error.message);
+      for (const { adapter, feeds: own } of group) this.#decodeSwitched(adapter, own);
+      return;
+    }
     const stack = this.#activeStack;
     const ranks = stack ? this.#place(stack, group) : null;
     if (stack) context.useStack(stack.stack, ranks);
     const start = performance.now();
     decodeGroup(context, feeds);
     this.#measure(tokens, performance.now() - start);
-    if (context.stackFailure === null) return;
-    this.#failure = context.stackFailure;
+    if (context.stackFailure !== null) this.#giveUp(context.stackFailure);
+  }
+
+  #giveUp(reason: string): void {
+    this.#failure = reason;
     this.reset();
   }
 
