@@ -10,7 +10,6 @@ import {
   matmul,
   mul,
   pick,
-  rmsNorm,
   softmax,
 } from '../graph/ops.ts';
 import { lower } from './lower.ts';
