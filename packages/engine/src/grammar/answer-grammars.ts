@@ -6,12 +6,12 @@ import { compileGrammar, type Grammar } from './grammar.ts';
 import { GrammarError } from './grammar-network.ts';
 import { anyObject } from './json-text.ts';
 import { schemaExpression } from './schema-grammar.ts';
-import { malformed, type SchemaPlace } from './schema-keywords.ts';
+import { malformed, schemaAt, type SchemaPlace } from './schema-keywords.ts';
 
 /** Grammars kept; one holds at most some 10 MB, most hold a few hundred KB. */
 const maxGrammars = 32;
 
-const responsePlace: SchemaPlace = { param: 'response_format', at: 'schema' };
+const responsePlace = schemaAt('response_format.json_schema.schema');
 
 /** Throws CorralError `invalid_request` or `unsupported_parameter` naming the keyword. */
 export function compileAt(expression: Expression, place: SchemaPlace): Grammar {

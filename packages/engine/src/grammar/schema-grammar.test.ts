@@ -8,8 +8,9 @@ import { CorralError } from '@corral/contracts';
 import { compileGrammar, grammarMatches } from './grammar.ts';
 import { randomInstance, randomText, schemas, seededRandom } from './schema-grammar.fake.ts';
 import { schemaExpression } from './schema-grammar.ts';
+import { schemaAt } from './schema-keywords.ts';
 
-const place = { param: 'response_format', at: 'schema' };
+const place = schemaAt('schema');
 const grammarOf = (schema: unknown) => compileGrammar(schemaExpression(schema, place));
 
 const ajv = new Ajv2020({ strict: false, addUsedSchema: false });
@@ -50,9 +51,9 @@ describe('schemaExpression', () => {
           expect(valid(value), `${text} for ${JSON.stringify(schema)}`).toBe(true);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
-    expect(ended).toBeGreaterThan(200);
+    expect(ended).toBeGreaterThan(100);
   });
 
   it('lets through every valid value, compact or laid out', () => {
@@ -71,7 +72,7 @@ describe('schemaExpression', () => {
             ).toBe(true);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -176,7 +177,7 @@ describe('schemaExpression', () => {
       true,
     ]);
     expect(errorOf({ oneOf: [{ type: 'number' }, { type: 'integer' }] }).message).toMatch(
-      /"oneOf".*anyOf/,
+      /oneOf.*anyOf/,
     );
   });
 
@@ -230,11 +231,11 @@ describe('schemaExpression', () => {
 
 describe('what is not followed', () => {
   it.each([
-    [{ type: 'object', properties: { a: { not: {} } } }, 'not', 'schema/properties/a'],
+    [{ type: 'object', properties: { a: { not: {} } } }, 'not', 'schema.properties.a'],
     [{ type: 'array', uniqueItems: true }, 'uniqueItems', 'schema'],
-    [{ type: 'array', items: { if: {} } }, 'if', 'schema/items'],
+    [{ type: 'array', items: { if: {} } }, 'if', 'schema.items'],
     [{ type: 'object', patternProperties: {} }, 'patternProperties', 'schema'],
-    [{ anyOf: [{ type: 'number', multipleOf: 0.5 }] }, 'multipleOf', 'schema/anyOf/0'],
+    [{ anyOf: [{ type: 'number', multipleOf: 0.5 }] }, 'multipleOf', 'schema.anyOf[0]'],
     [{ type: 'string', format: 'iri' }, 'format', 'schema'],
     [{ type: 'string', pattern: '(?=a)' }, 'pattern', 'schema'],
     [{ type: 'string', pattern: String.raw`(a)\1` }, 'pattern', 'schema'],
@@ -246,9 +247,8 @@ describe('what is not followed', () => {
   ])('%j is refused by the name of the keyword', (schema, keyword, path) => {
     const error = errorOf(schema);
     expect(error.code).toBe('unsupported_parameter');
-    expect(error.param).toBe('response_format');
-    expect(error.details).toEqual({ keyword, path });
-    expect(error.message).toContain(`"${keyword}" at ${path}`);
+    expect(error.param).toBe(`${path}.${keyword}`);
+    expect(error.message).toContain(`"${path}.${keyword}" is not supported`);
   });
 
   it.each([

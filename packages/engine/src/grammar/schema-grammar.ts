@@ -113,7 +113,8 @@ class SchemaCompiler {
       rule = createRule(pointer);
       this.#references.set(pointer, rule);
       const target = resolvePointer(this.#root, pointer, place);
-      rule.body = this.compile(target, inside({ ...place, at: pointer }));
+      const keys = pointer.split('/').slice(1);
+      rule.body = this.compile(target, inside({ ...place, at: place.root }, ...keys));
     }
     return call(rule);
   }

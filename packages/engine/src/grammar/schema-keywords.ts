@@ -64,36 +64,38 @@ const known: ReadonlySet<string> = new Set([...general, ...Object.keys(typeKeywo
 
 export const isNote = (keyword: string): boolean => notes.has(keyword);
 
-/** Where in a request a schema stands, for messages: the field at fault and the place inside it. */
+/** Where in a request a schema stands, in the words of requests: `tools[0].function.parameters`. */
 export interface SchemaPlace {
-  /** `response_format`, `tools`. */
-  readonly param: string;
-  /** `response_format.json_schema.schema/properties/name`. */
+  /** The outermost schema, where references start. */
+  readonly root: string;
   readonly at: string;
 }
 
-export const inside = (place: SchemaPlace, ...keys: readonly (string | number)[]): SchemaPlace => ({
-  ...place,
-  at: [place.at, ...keys].join('/'),
+export const schemaAt = (root: string): SchemaPlace => ({ root, at: root });
+
+/** `a.b[0]["c d"]` */
+const join = (path: string, key: string | number): string => {
+  if (typeof key === 'number') return `${path}[${key}]`;
+  return /^[\w$]+$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+};
+
+export const inside = ({ root, at }: SchemaPlace, ...keys: (string | number)[]): SchemaPlace => ({
+  root,
+  at: keys.reduce<string>(join, at),
 });
 
 /** A keyword that is not followed. */
-export const unsupported = ({ param, at }: SchemaPlace, keyword: string, why = ''): CorralError =>
-  new CorralError('unsupported_parameter', {
-    params: {
-      param,
-      reason: `the schema keyword "${keyword}" at ${at}${why === '' ? '' : ` (${why})`}`,
-    },
-    param,
-    details: { keyword, path: at },
-  });
+export const unsupported = ({ at }: SchemaPlace, keyword: string, why = ''): CorralError => {
+  const param = join(at, keyword);
+  const reason = `this keyword of JSON schema is not followed${why === '' ? '' : ` here (${why})`}`;
+  return new CorralError('unsupported_parameter', { params: { param, reason }, param });
+};
 
 /** A schema that is wrong in itself. */
-export const malformed = ({ param, at }: SchemaPlace, reason: string): CorralError =>
+export const malformed = ({ at }: SchemaPlace, reason: string): CorralError =>
   new CorralError('invalid_request', {
     params: { reason: `the schema at ${at} cannot be used: ${reason}` },
-    param,
-    details: { path: at },
+    param: at,
   });
 
 /** Throws CorralError `unsupported_parameter` for the first keyword that is not followed. */

@@ -69,8 +69,7 @@ const meets: Readonly<Record<string, Meet>> = {
   exclusiveMinimum: larger,
   exclusiveMaximum: smaller,
   nullable: (a, b) => a === true && b === true,
-  additionalProperties: (a, b) =>
-    a === false || b === false ? false : both(a, b, { param: '', at: '' }),
+  additionalProperties: (a, b, place) => (a === false || b === false ? false : both(a, b, place)),
 };
 
 /** A schema that allows no other properties says so of those of its neighbour, too. */

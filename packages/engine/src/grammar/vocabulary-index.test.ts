@@ -6,6 +6,7 @@ import { literal } from './expression.ts';
 import { compileGrammar, type ByteState } from './grammar.ts';
 import { schemas, seededRandom } from './schema-grammar.fake.ts';
 import { schemaExpression } from './schema-grammar.ts';
+import { schemaAt } from './schema-keywords.ts';
 import { createTokenConstraint } from './token-constraint.ts';
 import { createTrigger } from './trigger.ts';
 import { advanceBytes, createVocabularyIndex, maskHas } from './vocabulary-index.ts';
@@ -47,7 +48,7 @@ describe('createTokenConstraint', () => {
     fc.assert(
       fc.property(schemas, fc.nat(), (schema, seed) => {
         const random = seededRandom(seed);
-        const grammar = compileGrammar(schemaExpression(schema, { param: '', at: '' }));
+        const grammar = compileGrammar(schemaExpression(schema, schemaAt('schema')));
         const constraint = constraintOf(grammar.start());
         const text: number[] = [];
         for (let step = 0; step < 30 && !constraint.complete; step++) {
@@ -103,7 +104,7 @@ describe('createTokenConstraint', () => {
     });
     const schema = { $ref: '#/$defs/0', $defs: { ...levels, 20: { type: 'null' } } };
     const constraint = constraintOf(
-      compileGrammar(schemaExpression(schema, { param: '', at: '' })).start(),
+      compileGrammar(schemaExpression(schema, schemaAt('schema'))).start(),
     );
     const write = (): void => {
       for (const byte of encoder.encode('{"a":'.repeat(20))) constraint.accept(2 + byte);

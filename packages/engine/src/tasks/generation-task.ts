@@ -47,10 +47,14 @@ const nothing: News = { text: '', tokens: [] };
 const failure = (reason: string): CorralError =>
   new CorralError('engine_failed', { params: { reason } });
 
+/** Whoever names adapters by their content has them found again after a restart. */
+const digestPattern = /^[0-9a-f]{64}$/;
+
 export class GenerationTask implements SequenceTask {
   readonly id: string;
   readonly tenant: string;
   readonly adapter: NativeAdapter | null;
+  readonly adapterDigest: string | null;
   readonly tokens: number[];
   readonly maxTokens: number;
   readonly boundary: number;
@@ -72,6 +76,7 @@ export class GenerationTask implements SequenceTask {
     this.id = request.id;
     this.tenant = request.tenant;
     this.adapter = options.adapter;
+    this.adapterDigest = digestPattern.test(request.adapter_id ?? '') ? request.adapter_id : null;
     this.tokens = [...prompt.tokens];
     this.maxTokens = prompt.tokens.length + request.max_tokens;
     this.boundary = prompt.boundary ?? 0;

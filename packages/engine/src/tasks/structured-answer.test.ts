@@ -87,8 +87,7 @@ describe('response_format', () => {
     await engine.generate('g', { response_format: { type: 'json_schema', schema: { not: {} } } });
     expect(engine.errorOf('g')).toMatchObject({
       code: 'unsupported_parameter',
-      param: 'response_format',
-      details: { keyword: 'not', path: 'schema' },
+      param: 'response_format.json_schema.schema.not',
     });
     expect(engine.host.busy).toBe(false);
   });

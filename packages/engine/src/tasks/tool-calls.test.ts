@@ -186,7 +186,7 @@ describe('tools', () => {
 
   it.each([
     [
-      'tools',
+      'tools[0].function.parameters.properties.x.not',
       prompt({
         tools: [
           { ...add, strict: true, parameters: { type: 'object', properties: { x: { not: {} } } } },

@@ -152,8 +152,7 @@ describe('tools', () => {
     const error = errorOf(() => answerOf({ tools: [add, { ...odd, strict: true }] }));
     expect(error).toMatchObject({
       code: 'unsupported_parameter',
-      param: 'tools',
-      details: { keyword: 'not', path: 'tools/1/function/parameters/properties/x' },
+      param: 'tools[1].function.parameters.properties.x.not',
     });
   });
 

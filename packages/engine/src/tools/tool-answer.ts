@@ -15,7 +15,7 @@ import {
 import type { ByteState } from '../grammar/grammar.ts';
 import { anyObject, comma, member, space } from '../grammar/json-text.ts';
 import { schemaExpression } from '../grammar/schema-grammar.ts';
-import type { SchemaPlace } from '../grammar/schema-keywords.ts';
+import { schemaAt, type SchemaPlace } from '../grammar/schema-keywords.ts';
 import { createTrigger } from '../grammar/trigger.ts';
 import type { ToolCallSyntax } from './tool-call-parser.ts';
 import type { ToolFormat } from './tool-format.ts';
@@ -85,8 +85,8 @@ function callsExpression(request: ToolRequest, format: ToolFormat): Expression {
   const { tools = [], tool_choice, parallel_tool_calls = true } = request;
   const one = choice(
     ...callableTools(request).map((tool) => {
-      const at = `tools/${tools.indexOf(tool)}/function/parameters`;
-      return callExpression(tool, { param: 'tools', at }, format);
+      const at = `tools[${tools.indexOf(tool)}].function.parameters`;
+      return callExpression(tool, schemaAt(at), format);
     }),
   );
   const whole = call(createRule('call', sequence(format.open, one, format.close)));
@@ -109,7 +109,7 @@ export function createToolAnswer(
   request: ToolRequest,
   { format, prefix, response }: ToolAnswerOptions,
 ): ToolAnswer {
-  const place: SchemaPlace = { param: 'tools', at: 'tools' };
+  const place = schemaAt('tools');
   const { tool_choice = 'auto' } = request;
   const calls = callsExpression(request, format);
   const syntax = format.syntax(callableTools(request).map(({ name }) => name));
