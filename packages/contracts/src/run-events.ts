@@ -13,6 +13,8 @@ export const runEventSchema = z.discriminatedUnion('type', [
     validation_examples: number,
     /** Tokens of one pass over the training examples. */
     tokens_per_epoch: number,
+    /** What the training file was read as: "chat (JSON lines)". */
+    data_format: z.string().optional(),
     trainable_parameters: number,
     base_parameters: number,
     resumed_from_step: number.nullable(),

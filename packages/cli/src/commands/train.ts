@@ -18,7 +18,8 @@ function follow(event: RunEvent, progress: Progress, state: { totalSteps: number
       state.totalSteps = event.total_steps;
       const from =
         event.resumed_from_step === null ? '' : `, going on from step ${event.resumed_from_step}`;
-      return `${formatCount(event.examples)} examples, ${event.total_steps} steps, ${formatCount(event.trainable_parameters)} trainable of ${formatCount(event.base_parameters)} parameters${from}`;
+      const kind = event.data_format === undefined ? '' : ` read as ${event.data_format}`;
+      return `${formatCount(event.examples)} examples${kind}, ${event.total_steps} steps, ${formatCount(event.trainable_parameters)} trainable of ${formatCount(event.base_parameters)} parameters${from}`;
     }
     case 'phase':
       progress.update(event.name, event.total > 0 ? event.done / event.total : null);

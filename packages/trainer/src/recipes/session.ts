@@ -104,6 +104,7 @@ export class TrainingSession {
       examples: itemCount(run, data.train),
       validation_examples: itemCount(run, data.validation),
       tokens_per_epoch: data.train.inputTokens,
+      data_format: `${data.report.format} (${data.report.container})`,
       trainable_parameters: model.parameters.reduce(
         (sum, { data: values }) => sum + values.length,
         0,
