@@ -169,7 +169,7 @@ const noise = (name: string, length: number): Float32Array => {
   });
 };
 
-const runtime = createRuntime({ device: 'cpu', threads: 1 });
+const runtime = createRuntime({ device: process.env['CORRAL_TEST_DEVICE'] ?? 'cpu', threads: 1 });
 afterAll(() => runtime.close());
 
 type Feeds = ReadonlyMap<string, HostArray>;
