@@ -15,6 +15,8 @@ import type { KeyLimiter } from './key-limiter.ts';
 import { judgePrompts, recordDecisions } from './policy-gate.ts';
 import type { PolicyGateDependencies } from './policy-gate.ts';
 import { charactersOf } from './prompt-texts.ts';
+import { createTurns } from './turns.ts';
+import type { Turns } from './turns.ts';
 
 export interface GatewayRequest {
   readonly model: string;
@@ -70,6 +72,8 @@ interface Generating {
   readonly settings: GenerationSettings;
   readonly maxTokens: number;
   readonly signal: AbortSignal;
+  /** Among the answers of the request. */
+  readonly turns: Turns;
   /** Position among the answers of the request, for the seed. */
   readonly choice: number;
 }
@@ -106,7 +110,19 @@ function generateOne(
 ): AsyncIterable<GuardedEvent> {
   const { served, engine, prompt, settings } = work;
   return guardGeneration(generate(work, context.projectId), {
-    begin: () => deps.limiter.take(context.actor.id),
+    begin: async () => {
+      const next = await work.turns.take();
+      try {
+        const release = deps.limiter.take(context.actor.id);
+        return () => {
+          release();
+          next();
+        };
+      } catch (error) {
+        next();
+        throw error;
+      }
+    },
     newGuard: () => deps.policy.guardOutput(),
     countPrompt: () => countPrompt(engine, prompt),
     json: settings.responseFormat !== null,
@@ -118,6 +134,9 @@ function generateOne(
   });
 }
 
+/** Of one request. More would not be faster: engines run fewer side by side. */
+const answersAtATime = 32;
+
 /** Choices of all prompts, neighbours those of one prompt. */
 async function choicesFor(
   deps: GatewayDependencies,
@@ -127,19 +146,20 @@ async function choicesFor(
     nCtx,
     field,
     ...work
-  }: Omit<Generating, 'prompt' | 'maxTokens' | 'choice'> & {
+  }: Omit<Generating, 'prompt' | 'maxTokens' | 'choice' | 'turns'> & {
     prompts: readonly Prompt[];
     nCtx: number;
     field: string;
   },
 ): Promise<Answering['choices']> {
   const { settings, engine } = work;
+  const turns = createTurns(answersAtATime);
   const perPrompt = await Promise.all(
     prompts.map(async (prompt, position) => {
       const maxTokens = settings.maxTokens ?? (await roomAfter(engine, { prompt, nCtx, field }));
       return Array.from({ length: settings.bestOf }, (_, answer) => {
         const choice = position * settings.bestOf + answer;
-        const events = generateOne(deps, context, { ...work, prompt, maxTokens, choice });
+        const events = generateOne(deps, context, { ...work, prompt, maxTokens, choice, turns });
         return { prompt: position, events };
       });
     }),

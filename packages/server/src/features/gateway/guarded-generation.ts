@@ -46,8 +46,8 @@ export interface GuardOptions {
   readonly json?: boolean;
   readonly logprobs?: boolean;
   readonly deadlineMs?: number | null;
-  /** Called when the answer is first read; what it gives is called when reading is over. */
-  readonly begin?: () => () => void;
+  /** Called when the answer is first read; what it resolves with is called when reading is over. */
+  readonly begin?: () => Promise<() => void>;
   /** Heard before the end is given out. */
   readonly onEnd?: (end: EndEvent) => Promise<void>;
 }
@@ -165,7 +165,7 @@ export async function* guardGeneration(
   events: AsyncIterable<GenerationEvent>,
   options: GuardOptions,
 ): AsyncGenerator<GuardedEvent> {
-  const leave = options.begin?.();
+  const leave = await options.begin?.();
   try {
     const guard = new AnswerGuard(options);
     for await (const event of events) {

@@ -58,6 +58,16 @@ test.each([
   expect(json.usage).toMatchObject({ prompt_tokens: 7 + 7 + 9, completion_tokens: 6 });
 });
 
+test('as many answers as a request may have are not too many for the queue', async () => {
+  const { status, json } = await complete(
+    Array.from({ length: 64 }, (_, i) => `say ${i}`),
+    { n: 2 },
+  );
+  expect(status).toBe(200);
+  const texts = json.choices.map(({ text }: { text: string }) => text);
+  expect(texts).toEqual(Array.from({ length: 128 }, (_, i) => String(Math.floor(i / 2))));
+});
+
 test('token ids of one prompt are streamed', async () => {
   const { text } = await complete(letters('say hi'), { stream: true });
   expect(text).toContain('"text":"hi"');
