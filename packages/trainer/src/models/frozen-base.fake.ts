@@ -1,6 +1,6 @@
 // Small models whose base lies as a run may keep it, from one random file in memory, so that forms can be
 // compared: plain float32, blocks of any type, 8-bit products.
-import { dequantise, type LeveledType, type ModelConfig } from '@corral/formats';
+import { dequantise, expectedTensors, type LeveledType, type ModelConfig } from '@corral/formats';
 import { createRuntime } from '../runtime/runtime.ts';
 import type { CausalLm } from './causal-lm.ts';
 import { chooseOutliers } from './choose-outliers.ts';
@@ -25,10 +25,11 @@ const sizeOf = (shape: readonly number[]): number => shape.reduce((all, n) => al
 /** A file whose matrices are of the types that `typeOf` says; norms are near 1. */
 const randomFile = (
   shapes: ReadonlyMap<string, readonly number[]>,
-  typeOf: (name: string) => LeveledType,
+  { typeOf, size }: { readonly typeOf: (name: string) => LeveledType; readonly size: number },
 ) => {
   const isVector = (name: string): boolean => (shapes.get(name)?.length ?? 1) === 1;
-  const blocks = (name: string) => randomBlocks(typeOf(name), sizeOf(shapes.get(name) ?? []), name);
+  const blocks = (name: string) =>
+    randomBlocks(typeOf(name), sizeOf(shapes.get(name) ?? []), { seed: name, size });
   const floats = (name: string): Float32Array<ArrayBuffer> =>
     isVector(name)
       ? noise(name, sizeOf(shapes.get(name) ?? [])).map((x) => 1 + 0.25 * x)
@@ -50,6 +51,8 @@ export interface FrozenBaseOptions {
   readonly typeOf?: (name: string) => LeveledType;
   /** Keep the blocks instead of float32. */
   readonly packed?: boolean;
+  /** Weights are about a tenth of it. */
+  readonly size?: number;
   readonly precision?: 'float32' | 'int8';
   readonly recompute?: boolean;
   readonly threads?: number;
@@ -64,18 +67,15 @@ export const openFrozenBase = async ({
   config = blockConfig,
   typeOf = () => 'Q8_0',
   packed = false,
+  size = 1,
   precision = 'float32',
   recompute = false,
   threads = 1,
 }: FrozenBaseOptions): Promise<FrozenBase> => {
   const storedAs = packed ? typeOf : null;
   const tensors = allocateTensors(config, tinyLora, formsFor(config, { precision, storedAs }));
-  const shapes = new Map(
-    [...allTensors(allocateTensors(config, null))]
-      .flatMap(({ parts }) => parts)
-      .map(({ name, shape }) => [name, shape]),
-  );
-  await loadBase(tensors, randomFile(shapes, typeOf));
+  const shapes = expectedTensors(config);
+  await loadBase(tensors, randomFile(shapes, { typeOf, size }));
   for (const { name, data } of allTensors(tensors).filter(isAdapter).flatMap(partsOf)) {
     data.set(noise(name, data.length).map((x) => 0.1 * x));
   }

@@ -7,6 +7,7 @@ import type { LayerTensor, ModelTensors } from './model-tensors.ts';
 import { allTensors, everyTensor, isAdapter, isMatrix, partsOf } from './model-tensors.ts';
 import type { Key } from './random.ts';
 import { deriveKey, fillNormal, fillUniform } from './random.ts';
+import { takeBlocksApart } from './weight-forms/blocks.ts';
 import type { PartSource } from './weight-forms/frozen-matrix.ts';
 import { fillPart } from './weight-forms/frozen-matrix.ts';
 
@@ -33,6 +34,12 @@ interface BasePart {
   readonly write: (source: PartSource) => void;
 }
 
+/** Levels are finite whatever they are. */
+const isFiniteSource = ({ blocks, floats }: PartSource): boolean =>
+  blocks
+    ? isFinite(blocks.parts.scales) && isFinite(blocks.parts.offsets ?? new Float32Array())
+    : isFinite(floats());
+
 const basePartsOf = (tensor: LayerTensor): BasePart[] => {
   if (!isMatrix(tensor)) {
     return partsOf(tensor).map(({ name, shape, data }) => ({
@@ -52,7 +59,7 @@ const basePartsOf = (tensor: LayerTensor): BasePart[] => {
       name,
       shape,
       keepsBlocks: matrix.exact.form.kind === 'blocks',
-      write: (source) => fillPart(matrix, { firstRow, columns }, source),
+      write: (source) => fillPart(matrix, { firstRow, rows, columns }, source),
     };
   });
 };
@@ -76,8 +83,8 @@ const readPart = async (
     const values = await weights.readFloats(name);
     return { blocks: null, floats: () => values };
   }
-  let values: Float32Array | undefined;
-  return { blocks: { type, bytes }, floats: () => (values ??= dequantise(type, bytes)) };
+  const blocks = takeBlocksApart(type, bytes);
+  return { blocks, floats: () => dequantise(type, bytes) };
 };
 
 /**
@@ -95,7 +102,7 @@ export const loadBase = async (
   let done = 0;
   for (const { name, shape, keepsBlocks, write } of parts) {
     const source = await readPart(weights, name, keepsBlocks);
-    if (!isFinite(source.floats()))
+    if (!isFiniteSource(source))
       throw new CorralError('non_finite_weights', { params: { tensor: name } });
     write(source);
     done += bytes(shape);

@@ -26,21 +26,29 @@ const halves: Readonly<Record<LeveledType, readonly (readonly [at: number, value
   Q6_K: [[208, 0.00005]],
 };
 
-/** Whole blocks of random levels; scales differ by up to a factor of three. */
+/** Random numbers of their own are drawn up to here; beyond, they repeat. */
+const period = 2 ** 13;
+
+/** Whole blocks of random levels; scales differ by up to a factor of three, times `size`. */
 export const randomBlocks = (
   type: LeveledType,
   count: number,
-  seed: string,
+  { seed, size = 1 }: { readonly seed: string; readonly size?: number },
 ): Uint8Array<ArrayBuffer> => {
   const { blockSize, blockBytes } = tensorTypes[type];
   const blocks = count / blockSize;
-  const bytes = Uint8Array.from(noise(seed, blocks * blockBytes), (x) => (x + 1) * 128);
-  const factors = noise(`${seed} scales`, blocks);
-  for (let block = 0; block < blocks; block++) {
+  const drawn = Math.min(blocks, period);
+  const bytes = new Uint8Array(blocks * blockBytes);
+  bytes.set(Uint8Array.from(noise(seed, drawn * blockBytes), (x) => (x + 1) * 128));
+  const factors = noise(`${seed} scales`, drawn);
+  for (let block = 0; block < drawn; block++) {
     for (const [at, value] of halves[type]) {
-      const scale = value * (1 + 0.5 * (factors[block] ?? 0));
+      const scale = size * value * (1 + 0.5 * (factors[block] ?? 0));
       bytes.set(quantise('F16', Float32Array.of(scale)), block * blockBytes + at);
     }
+  }
+  for (let filled = drawn * blockBytes; filled < bytes.length; filled *= 2) {
+    bytes.copyWithin(filled, 0, filled);
   }
   return bytes;
 };

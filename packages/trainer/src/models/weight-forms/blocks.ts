@@ -38,12 +38,21 @@ export const blockFormOf = (storedTypes: readonly string[]): BlockForm => {
   };
 };
 
-/** A tensor of the file, or numbers that are rounded to Q4_0 or Q8_0 as the form has 4 or 8 bits. */
-export type BlockSource = { readonly type: LeveledType; readonly bytes: Uint8Array };
+/** A tensor of the file, taken apart. */
+export interface BlockSource {
+  readonly type: LeveledType;
+  readonly parts: BlockLevels;
+}
 
+export const takeBlocksApart = (type: LeveledType, bytes: Uint8Array): BlockSource => ({
+  type,
+  parts: blockLevels(type, bytes),
+});
+
+/** Numbers that are rounded to Q4_0 or Q8_0, as the form has 4 or 8 bits. */
 export const blocksOfFloats = (values: Float32Array, { bits }: BlockForm): BlockSource => {
   const type = bits === 4 ? 'Q4_0' : typeOfFloats;
-  return { type, bytes: quantise(type, values) };
+  return takeBlocksApart(type, quantise(type, values));
 };
 
 const packPairs = (from: Int8Array, packed: Uint8Array, columns: number): void => {
@@ -71,19 +80,18 @@ const spreadScales = (
 
 /** Fills whole rows. */
 export const fillBlocks = (
-  { type, bytes }: BlockSource,
+  { type, parts }: BlockSource,
   out: BlockArrays,
   { form, columns }: { readonly form: BlockForm; readonly columns: number },
 ): void => {
-  const found = blockLevels(type, bytes);
   const { zero } = leveledTypes[type];
   if (form.bits === 4) {
-    packPairs(found.levels, out.levels as Uint8Array, columns);
-    spreadScales(found, out, { form, zero: zero - form.zero });
+    packPairs(parts.levels, out.levels as Uint8Array, columns);
+    spreadScales(parts, out, { form, zero: zero - form.zero });
     return;
   }
-  out.levels.set(zero === 0 ? found.levels : found.levels.map((level) => level - zero));
-  spreadScales(found, out, { form, zero: 0 });
+  out.levels.set(zero === 0 ? parts.levels : parts.levels.map((level) => level - zero));
+  spreadScales(parts, out, { form, zero: 0 });
 };
 
 /** One row [K] as numbers, as the graphs see it. */

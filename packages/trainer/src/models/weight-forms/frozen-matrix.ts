@@ -69,6 +69,7 @@ export interface PartSource {
 /** Where the rows of a part lie. */
 export interface PartPlace {
   readonly firstRow: number;
+  readonly rows: number;
   readonly columns: number;
 }
 
@@ -77,7 +78,7 @@ const arrayAt = <T extends HostArray>(stored: StoredForm, index: number): T =>
 
 const blockArrays = (
   stored: StoredForm,
-  { firstRow, columns }: PartPlace,
+  { firstRow, columns }: Omit<PartPlace, 'rows'>,
   { bits, blockSize }: BlockForm,
 ): BlockArrays => {
   const firstBlock = (firstRow * columns) / blockSize;
@@ -121,7 +122,7 @@ export const fillPart = (
 ): void => {
   fillForm(exact, place, source);
   if (train === exact) return;
-  const floats = (): Float32Array => readRows(exact, place, source.floats().length / place.columns);
+  const floats = (): Float32Array => readRows(exact, place);
   fillForm(train, place, exact.form.kind === 'blocks' ? { blocks: null, floats } : source);
 };
 
@@ -144,9 +145,9 @@ export const readRow = (
   throw new TypeError(`the rows of a matrix in ${form.kind} are not read back`);
 };
 
-const readRows = (stored: StoredForm, { firstRow, columns }: PartPlace, count: number) => {
-  const values = new Float32Array(count * columns);
-  for (let row = 0; row < count; row++) {
+const readRows = (stored: StoredForm, { firstRow, rows, columns }: PartPlace): Float32Array => {
+  const values = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
     values.set(readRow(stored, firstRow + row, columns), row * columns);
   }
   return values;
