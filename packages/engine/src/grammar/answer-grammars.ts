@@ -8,8 +8,8 @@ import { anyObject } from './json-text.ts';
 import { schemaExpression } from './schema-grammar.ts';
 import { malformed, schemaAt, type SchemaPlace } from './schema-keywords.ts';
 
-/** Grammars kept; one holds at most some 10 MB, most hold a few hundred KB. */
-const maxGrammars = 32;
+/** Grammars kept; one holds at most some 20 MB, most hold a few hundred KB. */
+const maxGrammars = 16;
 
 const responsePlace = schemaAt('response_format.json_schema.schema');
 

@@ -27,7 +27,7 @@ const maxDepth = 256;
 /** Places a state may hold; more come only from schemas made to be ambiguous. */
 const maxPlaces = 4096;
 /** States kept for later; about a kilobyte each. */
-const maxStates = 8192;
+const maxStates = 4096;
 
 /** Open calls, innermost first; equal ones are the same object. */
 interface OpenCall {

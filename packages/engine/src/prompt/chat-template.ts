@@ -39,6 +39,8 @@ export interface ChatTemplate {
   readonly answerPrefix: string;
   /** How calls of tools are written under this template. Found out when it is first asked for. */
   readonly toolFormat: ToolFormatName;
+  /** False: the model has seen no tools in training, as far as its template tells. */
+  readonly knowsTools: boolean;
 }
 
 export interface ChatTemplateOptions {
@@ -177,6 +179,9 @@ export function createChatTemplate(
     answerPrefix: findAnswerPrefix(run),
     get toolFormat() {
       return toolSupport()?.format ?? 'tags';
+    },
+    get knowsTools() {
+      return toolSupport() !== null;
     },
     render: (messages, tools = []) => {
       if (tools.length === 0 && !messages.some(concernsTools))

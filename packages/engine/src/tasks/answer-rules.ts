@@ -37,16 +37,21 @@ export function createAnswerRules(vocabulary: NativeVocabulary): AnswerRulesMake
     template: ChatTemplate,
   ): ToolAnswer | null {
     if (prompt.kind !== 'messages') return null;
-    const { tools = [], tool_choice, parallel_tool_calls } = prompt;
+    const { tools = [], tool_choice } = prompt;
     if (tools.length === 0 || tool_choice === 'none') return null;
     const { answerPrefix: prefix, toolFormat } = template;
+    // A model that never learned when to stop calling makes one call, unless more are asked for.
+    const parallel_tool_calls = prompt.parallel_tool_calls ?? template.knowsTools;
     const parts = [tools, tool_choice, parallel_tool_calls, toolFormat, prefix, response_format];
     return grammars.remembered(JSON.stringify(['tools', ...parts]), () =>
-      createToolAnswer(prompt, {
-        format: toolFormats[toolFormat],
-        prefix,
-        response: response_format && responseExpression(response_format),
-      }),
+      createToolAnswer(
+        { tools, parallel_tool_calls, ...(tool_choice === undefined ? {} : { tool_choice }) },
+        {
+          format: toolFormats[toolFormat],
+          prefix,
+          response: response_format && responseExpression(response_format),
+        },
+      ),
     );
   }
 
