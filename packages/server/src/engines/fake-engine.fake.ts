@@ -6,6 +6,7 @@
 //                     "show FIELD"     a field of the request as JSON
 //                     "call JSON"      calls: [{"name", "arguments": text}], a few letters a step
 //                     "crash" | "freeze" | "fail"   dies, stops answering, answers with an error
+//                     "full SECONDS"   refuses for want of room, for so long
 //   anything else                      "I do not know: <message>"
 // A result of a tool is repeated; a tool that must be called is called without arguments. A schema with
 // "not" is refused. A prompt asked before by the same tenant comes from the cache.
@@ -222,7 +223,13 @@ function obey({ prompt, id }: Of<'generate'>, send: Send): boolean {
   if (asked === 'crash') process.kill(process.pid, 'SIGKILL');
   if (asked === 'freeze') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (asked === 'fail') fail(send, id, 'as asked');
-  return asked === 'crash' || asked === 'fail';
+  const seconds = /^full (\d+)$/.exec(asked ?? '')?.[1];
+  if (seconds !== undefined) {
+    const details = { retry_after_seconds: Number(seconds) };
+    const params = { reason: 'as asked' };
+    send({ type: 'error', id, error: { code: 'overloaded', params, details } });
+  }
+  return asked === 'crash' || asked === 'fail' || seconds !== undefined;
 }
 
 function refuseTooLong(

@@ -314,6 +314,15 @@ describe('what cannot be honoured is refused by name', () => {
     expect((await chat('FORBIDDEN')).json.error.code).toBe('content_blocked');
   });
 
+  test.each([false, true])(
+    'an engine without room says when to come again (%s)',
+    async (stream) => {
+      const { status, json, headers } = await chat('full 7', { stream });
+      expect([status, json.error.code]).toEqual([503, 'overloaded']);
+      expect(headers['retry-after']).toBe('7');
+    },
+  );
+
   test('one key cannot take all places', async () => {
     const answers = await Promise.all([1, 2].map(() => chat('count 20 5', { n: 3 })));
     const refused = answers.find(({ status }) => status === 429);
