@@ -47,7 +47,7 @@ export function formatTooLong({ too_long: found }: DataReport): string {
     drop: 'they are left out',
     cut: `their ends are cut, and ${found.dropped} left out`,
   }[found.policy];
-  return `\n  ${formatCount(found.rows)} rows are longer than the context, the longest ${formatCount(found.longest)} tokens: ${fate}`;
+  return `\n  ${formatCount(found.rows)} ${found.rows === 1 ? 'row is' : 'rows are'} longer than the context, the longest ${formatCount(found.longest)} tokens: ${fate}`;
 }
 
 /** Rows, format, tokens. */

@@ -82,11 +82,11 @@ function warnOfLength({ emit, config }: Run, { too_long: tooLong }: DataReport):
   const { rows, dropped, longest, policy } = tooLong;
   const fate =
     policy === 'drop'
-      ? 'they were left out'
-      : `${rows - dropped} were cut and ${dropped} left out, as nothing to learn was left of them`;
+      ? 'left out'
+      : `${rows - dropped} cut, ${dropped} left out as nothing to learn remained`;
   emit({
     type: 'warning',
-    message: `${rows} rows are longer than context_length ${config.data.context_length} (the longest has ${longest} tokens); ${fate} (data.truncate: ${policy}).`,
+    message: `${rows} ${rows === 1 ? 'row is' : 'rows are'} longer than context_length ${config.data.context_length} (the longest has ${longest} tokens); ${fate} (data.truncate: ${policy}).`,
   });
 }
 
