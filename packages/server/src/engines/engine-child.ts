@@ -32,6 +32,11 @@ interface Pending {
   reject(error: Error): void;
 }
 
+interface Stream {
+  readonly queue: EventQueue<GenerationEvent>;
+  readonly onEnd: (() => void) | undefined;
+}
+
 /** A child that was told to go gets this long before it is killed. */
 const shutdownGraceMs = 2_000;
 /** Kept to say why a process died. */
@@ -45,7 +50,7 @@ export class EngineChild {
   readonly exited: Promise<string>;
   readonly #process: ChildProcess;
   readonly #pending = new Map<string, Pending>();
-  readonly #streams = new Map<string, EventQueue<GenerationEvent>>();
+  readonly #streams = new Map<string, Stream>();
   #watchdog: NodeJS.Timeout | null = null;
   readonly #lastLines: string[] = [];
   #nextId = 0;
@@ -103,17 +108,20 @@ export class EngineChild {
     });
   }
 
-  /** Leaving the loop early, or an abort, cancels the generation in the child. */
+  /**
+   * Leaving the loop early, or an abort, cancels the generation in the child. `onEnd` is called when the
+   * child has finished, which may be long before a slow reader has read all of it.
+   */
   async *generate(
     call: Extract<EngineCall, { type: 'generate' }>,
-    signal?: AbortSignal,
+    { signal, onEnd }: { signal?: AbortSignal | undefined; onEnd?: () => void } = {},
   ): AsyncGenerator<GenerationEvent> {
     if (this.#gone) throw this.#gone;
     const id = this.#newId();
     const queue = new EventQueue<GenerationEvent>();
     const stop = (): void => queue.end();
     let finished = false;
-    this.#streams.set(id, queue);
+    this.#streams.set(id, { queue, onEnd });
     signal?.addEventListener('abort', stop, { once: true });
     try {
       this.#send({ ...call, id });
@@ -199,7 +207,7 @@ export class EngineChild {
       case 'error': {
         const error = fromErrorPayload(message.error);
         this.#settle(message.id)?.reject(error);
-        this.#streams.get(message.id)?.fail(error);
+        this.#streams.get(message.id)?.queue.fail(error);
         if (message.fatal) this.kill(error.message);
         return;
       }
@@ -209,9 +217,12 @@ export class EngineChild {
   }
 
   #deliver(event: GenerationEvent): void {
-    const queue = this.#streams.get(event.id);
-    queue?.push(event);
-    if (event.finish) queue?.end();
+    const stream = this.#streams.get(event.id);
+    if (!stream) return;
+    stream.queue.push(event);
+    if (!event.finish) return;
+    stream.queue.end();
+    stream.onEnd?.();
   }
 
   #settle(id: string): Pending | undefined {
@@ -232,7 +243,7 @@ export class EngineChild {
     this.#gone = engineFailed(reason);
     this.#stopWatchdog();
     for (const pending of this.#pending.values()) pending.reject(this.#gone);
-    for (const queue of this.#streams.values()) queue.fail(this.#gone);
+    for (const { queue } of this.#streams.values()) queue.fail(this.#gone);
     this.#pending.clear();
     this.#streams.clear();
   }

@@ -91,17 +91,24 @@ export class LocalEngine implements Engine {
     }
     this.#outstanding++;
     const leaving: (() => void)[] = [() => this.#outstanding--];
+    const leaveAll = (): void => {
+      for (const leave of leaving.splice(0).toReversed()) leave();
+    };
     try {
       const { loaded, leave } = await this.#enter(signal);
       leaving.push(leave);
       if (request.adapter) leaving.push(await loaded.adapters.take(request.adapter));
       if (signal?.aborted) return;
-      yield* loaded.child.generate(toCall(request), signal);
-      this.#hasServed = true;
+      // A reader who does not read must not keep others out of memory.
+      const onEnd = (): void => {
+        this.#hasServed = true;
+        leaveAll();
+      };
+      yield* loaded.child.generate(toCall(request), { signal, onEnd });
     } catch (error) {
       if (!signal?.aborted) throw error;
     } finally {
-      for (const leave of leaving.toReversed()) leave();
+      leaveAll();
     }
   }
 

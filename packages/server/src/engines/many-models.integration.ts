@@ -84,6 +84,15 @@ describe('a budget for one base', () => {
     expect(await next).toBe('two');
   });
 
+  test('a reader who stops reading keeps nobody out once the answer is there', async () => {
+    start();
+    const stalled = engine('a').generate(ask('count 20 1'))[Symbol.asyncIterator]();
+    expect((await stalled.next()).value?.text).toBe('1 ');
+    expect(await answer('b', 'say two')).toBe('two');
+    const rest = await collect({ [Symbol.asyncIterator]: () => stalled });
+    expect(`1 ${rest}`).toBe(counted(20));
+  });
+
   test('a queue is bounded in time: refused with the numbers and when to come again', async () => {
     start({ memory: { waitMs: 300 } });
     const abort = new AbortController();

@@ -147,11 +147,13 @@ const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens at its address',
   EHOSTUNREACH: 'its host cannot be reached',
   ENETUNREACH: 'its network cannot be reached',
+  ERR_PRIVATE_ADDRESS: 'its address is not public; its setting needs private_network: true',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
   ECONNRESET: 'the connection was cut',
   UND_ERR_SOCKET: 'the connection was cut',
   EPIPE: 'the connection was cut',
 };
+const notWorthIt = new Set(['ERR_PRIVATE_ADDRESS', 'ENOTFOUND']);
 const isConnected = new Set(['ECONNRESET', 'UND_ERR_SOCKET', 'EPIPE']);
 
 /** What a socket throws. */
@@ -160,7 +162,7 @@ export function socketFailure(error: unknown): UpstreamFailure {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const words = error instanceof Error ? error.message : String(error);
   return new UpstreamFailure(reasons[code] ?? words, {
-    transient: code !== '',
+    transient: code !== '' && !notWorthIt.has(code),
     unreachable: !isConnected.has(code),
     cause: error,
   });
