@@ -93,6 +93,27 @@ describe('more than a shared cache holds', () => {
   });
 });
 
+describe('a folder', () => {
+  it('brings the cache over a restart, to the same tenant', async () => {
+    const options = { prefix_cache_folder: folder.path('prefixes') };
+    const prompt = system + questions[0];
+    const alone = await plain.generate(prompt);
+    const ask = async (tenant: string) => {
+      await using engine = await start(options);
+      const result = await engine.generate(prompt, { tenant });
+      await engine.call({ type: 'shutdown' });
+      return result;
+    };
+    const cached = [];
+    for (const tenant of ['ann', 'ann', 'bob']) {
+      const { tokens, finish } = await ask(tenant);
+      expect(tokens).toEqual(alone.tokens);
+      cached.push((finish?.cached_tokens ?? 0) > 0);
+    }
+    expect(cached).toEqual([false, true, false]);
+  });
+});
+
 describe('guessed tokens', () => {
   it('change neither greedy nor seeded answers', async () => {
     await using engine = await start({ prefix_cache_bytes: 0 });

@@ -23,9 +23,14 @@ export interface EngineHost {
   readonly busy: boolean;
   /** One decode, and the message of what came of it. */
   step(): void;
+  /** Something small that can wait until nothing else is to be done; false when there is nothing. */
+  idle(): boolean;
   /** Frees native memory. Idempotent. */
   close(): void;
 }
+
+/** A child that is told to go is killed a little later: what is not on disk by then is lost. */
+const persistMs = 1000;
 
 export interface EngineHostOptions {
   /** Opens the native library when it is first needed. */
@@ -174,6 +179,8 @@ function createHandlers(state: HostState, options: EngineHostOptions): Handlers 
     },
     status: ({ id }) => result(id, statusOf(state.model)),
     shutdown: ({ id }) => {
+      const end = performance.now() + persistMs;
+      while (performance.now() < end && state.model?.scheduler.persistOne());
       result(id, {});
       stop();
     },
@@ -202,6 +209,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       flush(state, send);
       state.model.adapters.sweep();
     },
+    idle: () => state.model?.scheduler.persistOne() ?? false,
     close: () => {
       state.model?.close();
       state.model = null;

@@ -1,5 +1,7 @@
 // A model that is ready to serve: native model, context, scheduler, adapters, and what takes requests to
 // them. Owns them all. Knows no IPC.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import {
   CorralError,
   type EngineModelInfo,
@@ -16,6 +18,7 @@ import {
   type ModelRequests,
   type ModelRequestsOptions,
 } from './model-requests.ts';
+import { openPrefixFiles, type PrefixFiles } from './prefix-files.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { chooseThreads } from './threads.ts';
 
@@ -83,12 +86,32 @@ function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
   });
 }
 
+/** The prefix cache on disk, if there is to be one. What it holds is of use to the same model only. */
+async function openFiles(model: NativeModel, load: LoadOptions): Promise<PrefixFiles | null> {
+  const { prefix_cache_folder: folder, prefix_cache_bytes: maxBytes } = load.options;
+  if (folder === null || maxBytes === 0) return null;
+  const hash = createHash('sha256');
+  for await (const bytes of createReadStream(load.path)) hash.update(bytes as Buffer);
+  const context = `n_ctx ${contextLength(model, load.options)} f16`;
+  const binding = `${hash.digest('hex')} ${load.library.release} ${context}`;
+  try {
+    return openPrefixFiles({ folder, binding, maxBytes });
+  } catch (error) {
+    throw new CorralError('invalid_request', {
+      params: { reason: `prefix_cache_folder "${folder}" cannot be used: ${String(error)}` },
+      param: 'prefix_cache_folder',
+      cause: error,
+    });
+  }
+}
+
 /** Checks the file, loads it and makes its context. Throws CorralError. */
 export async function openLoadedModel(load: LoadOptions): Promise<LoadedModel> {
   await load.checkFile(load.path, 'model');
   const model = load.library.loadModel(load.path);
   try {
-    return assemble(model, openContext(model, load.options), load);
+    const prefixFiles = await openFiles(model, load);
+    return assemble(model, openContext(model, load.options), { ...load, prefixFiles });
   } catch (error) {
     model.close();
     throw error;
@@ -111,7 +134,11 @@ function modelInfo(
   };
 }
 
-function assemble(model: NativeModel, context: NativeContext, load: LoadOptions): LoadedModel {
+function assemble(
+  model: NativeModel,
+  context: NativeContext,
+  load: LoadOptions & { readonly prefixFiles: PrefixFiles | null },
+): LoadedModel {
   const { options, checkFile, library, emit, finish, fail } = load;
   // llama.cpp rounds up; what was promised is what counts.
   const contextTokens = contextLength(model, options);
@@ -127,6 +154,8 @@ function assemble(model: NativeModel, context: NativeContext, load: LoadOptions)
     prefixCacheBytes: options.prefix_cache_bytes,
     cacheBytesPerToken: model.info.cacheBytesPerToken,
     speculates: options.speculation === 'auto',
+    slots: options.n_seq_max,
+    prefixFiles: load.prefixFiles ?? undefined,
   });
   scheduler.warmUp();
   const adapters = createAdapters({ decoding, scheduler, checkFile });

@@ -24,6 +24,9 @@ function exitWhenSent(): void {
   if (stopping && unsent === 0) process.exit(0);
 }
 
+/** Quiet for so long, the engine does what can wait. */
+const idleMs = 1000;
+
 /** Sleeps until there is work; between steps it lets messages in. */
 async function run(host: EngineHost, wake: { next: PromiseWithResolvers<void> }): Promise<never> {
   for (;;) {
@@ -32,7 +35,12 @@ async function run(host: EngineHost, wake: { next: PromiseWithResolvers<void> })
       await nextTurn();
     } else {
       wake.next = Promise.withResolvers();
-      await wake.next.promise;
+      const { promise, resolve } = wake.next;
+      const timer = setTimeout(() => {
+        if (host.idle()) resolve();
+      }, idleMs);
+      await promise;
+      clearTimeout(timer);
     }
   }
 }

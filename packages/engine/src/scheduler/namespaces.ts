@@ -3,13 +3,15 @@
 import type { NativeAdapter } from '../llama-cpp/native-types.ts';
 import type { SequenceTask } from './sequence-task.ts';
 
-type Owner = Pick<SequenceTask, 'tenant' | 'adapter' | 'id'>;
+type Owner = Pick<SequenceTask, 'tenant' | 'adapter' | 'adapterDigest' | 'id'>;
 
 export interface Namespaces {
   /** Of all tasks of the same tenant and adapter. */
   of(task: Owner): string;
   /** Of this task alone. */
   ofTask(task: Owner): string;
+  /** `of` under a name that outlives the process; null where an adapter's content is not known. */
+  durable(task: Owner): string | null;
   isOf(namespace: string, adapter: NativeAdapter): boolean;
 }
 
@@ -27,6 +29,8 @@ export function createNamespaces(): Namespaces {
   return {
     of: ({ tenant, adapter }) => `${numberOf(adapter)} tenant ${tenant}`,
     ofTask: ({ id, adapter }) => `${numberOf(adapter)} task ${id}`,
+    durable: ({ tenant, adapter, adapterDigest = null }) =>
+      adapter && adapterDigest === null ? null : `${adapterDigest ?? 'base'} tenant ${tenant}`,
     isOf: (namespace, adapter) => namespace.startsWith(`${numberOf(adapter)} `),
   };
 }

@@ -3,15 +3,19 @@
 // even compared. Pure: knows no native memory.
 import { reusable } from './prompt-cut.ts';
 
-/** Keys and values of `tokens`, in an idle sequence of the cache or as saved bytes. */
+/** Keys and values of `tokens`, in an idle sequence of the cache, as saved bytes, or in a file. */
 export interface PrefixEntry {
   readonly namespace: string;
   readonly tokens: Int32Array;
   /** First position that was computed in a small piece (prompt-cut.ts). */
   readonly smallFrom: number;
   readonly bytes: number;
+  /** Who may find it after a restart; null = nobody. */
+  readonly owner: string | null;
   sequence: number | null;
   state: Uint8Array | null;
+  /** Name of the file that holds it, too. */
+  file: string | null;
   /** Larger = asked for later. */
   usedAt: number;
 }
@@ -19,6 +23,8 @@ export interface PrefixEntry {
 /** What a task would like to find. */
 export interface PrefixQuery {
   readonly namespace: string;
+  /** The namespace under a name that outlives the process; null where there is none. */
+  readonly owner: string | null;
   readonly tokens: ArrayLike<number>;
   /** At most so many tokens may be taken over: the logits after the next are needed. */
   readonly limit: number;
@@ -42,7 +48,7 @@ interface Found {
 /** The entry that saves most tokens; of equal ones the shorter, since less is copied. */
 function bestOf(
   entries: Iterable<PrefixEntry>,
-  { tokens, limit, cut }: Omit<PrefixQuery, 'namespace'>,
+  { tokens, limit, cut }: Pick<PrefixQuery, 'tokens' | 'limit' | 'cut'>,
 ): Found | null {
   let found: Found | null = null;
   for (const entry of entries) {

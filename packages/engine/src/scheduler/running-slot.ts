@@ -8,6 +8,8 @@ import type { PlannedSlot } from './step-plan.ts';
 
 export interface RunningSlot extends PlannedSlot {
   readonly namespace: string;
+  /** The namespace's name on disk (namespaces.ts). */
+  readonly owner: string | null;
   /** First position that was computed in a small piece; Infinity when none was. */
   smallFrom: number;
   waiting: boolean;
@@ -22,10 +24,10 @@ export type ComingSequence = RunningSequence & Pick<RunningSlot, 'cut'>;
 
 /** What of the cache a task may use: the logits after the next token are needed. */
 export function queryOf(slot: Omit<RunningSlot, 'sequence'>): PrefixQuery {
-  const { task, namespace, cut } = slot;
+  const { task, namespace, owner, cut } = slot;
   let limit = slot.answered;
   while (limit < task.tokens.length - 1 && !wantsRow(slot, limit)) limit++;
-  return { namespace, tokens: task.tokens, limit, cut };
+  return { namespace, owner, tokens: task.tokens, limit, cut };
 }
 
 /** Sequences that others may copy from. */

@@ -4,6 +4,7 @@
 // nor how adapters are mixed (decode-strategy.ts).
 import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
+import type { PrefixFiles } from '../prefix-files.ts';
 import { createAdapterSwitching } from './adapter-switching.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
 import { createNamespaces } from './namespaces.ts';
@@ -15,7 +16,7 @@ import {
   type ComingSequence,
   type RunningSlot,
 } from './running-slot.ts';
-import { SequencePool } from './sequence-pool.ts';
+import { SequencePool, type Leaving } from './sequence-pool.ts';
 import type { SequenceTask } from './sequence-task.ts';
 import { createServiceTimes } from './service-times.ts';
 import { createSpeculation, type Speculation } from './speculation.ts';
@@ -44,6 +45,8 @@ export interface SchedulerOptions {
   /** Bytes of keys and values kept for prompts to come; 0 = none. */
   readonly prefixCacheBytes?: number;
   readonly cacheBytesPerToken?: number;
+  /** Where the prefix cache outlives the process. */
+  readonly prefixFiles?: PrefixFiles | undefined;
   /** Tasks that run side by side; default: as many as the context has sequences. */
   readonly slots?: number;
   /** Guess tokens ahead where it pays. */
@@ -97,6 +100,7 @@ export class Scheduler {
       sequences: context.sequences,
       maxBytes: options.prefixCacheBytes ?? 0,
       bytesPerToken: options.cacheBytesPerToken ?? 1,
+      files: options.prefixFiles,
     });
   }
 
@@ -178,6 +182,11 @@ export class Scheduler {
     const decodeMs = plan.length > 0 ? this.#decode(plan) : 0;
     this.#sweep();
     this.#overheadMs += performance.now() - start - decodeMs;
+  }
+
+  /** Writes a part of the prefix cache to its files; false when all is written. */
+  persistOne(): boolean {
+    return this.#pool.persistOne();
   }
 
   /** Tasks, waiting or running, that use this adapter. */
@@ -282,7 +291,7 @@ export class Scheduler {
   #interrupt(slot: RunningSlot): void {
     const { task, answered, cut } = slot;
     this.#interrupted.set(task, { answered, cut });
-    this.#leave(slot, this.#namespaces.ofTask(task));
+    this.#leave(slot, { namespace: this.#namespaces.ofTask(task), owner: null });
     this.#queue.unshift(task.tenant, task);
   }
 
@@ -297,6 +306,7 @@ export class Scheduler {
       fed: 0,
       answered: resumed?.answered ?? 0,
       cut: resumed?.cut ?? usual,
+      owner: resumed ? null : this.#namespaces.durable(task),
       namespace: resumed ? this.#namespaces.ofTask(task) : this.#namespaces.of(task),
       promptLength: tokens.length,
       promptTokens: tokens.length,
@@ -347,24 +357,21 @@ export class Scheduler {
     }
   }
 
-  /** Takes a slot's sequence back; under `namespace` its tokens are kept. */
-  #leave(slot: RunningSlot, namespace: string | null): void {
+  /** Takes a slot's sequence back; with `keeper` its tokens are kept. */
+  #leave(slot: RunningSlot, keeper: Pick<Leaving, 'namespace' | 'owner'> | null): void {
     const { sequence, fed, smallFrom, task } = slot;
     this.#slots.splice(this.#slots.indexOf(slot), 1);
-    const keeps = namespace !== null && !slot.broken;
-    const entry = keeps && {
-      namespace,
-      smallFrom,
-      tokens: Int32Array.from(task.tokens.slice(0, fed)),
-    };
-    this.#pool.giveBack(sequence, entry || null);
+    const tokens = Int32Array.from(task.tokens.slice(0, fed));
+    this.#pool.giveBack(sequence, keeper && !slot.broken ? { ...keeper, smallFrom, tokens } : null);
   }
 
   /** Frees the sequences of finished tasks. */
   #sweep(): void {
     for (const slot of this.#slots.filter(({ task }) => task.finished)) {
       const { task } = slot;
-      this.#leave(slot, task.cacheable === true ? this.#namespaces.of(task) : null);
+      const owner = this.#namespaces.durable(task);
+      const namespace = this.#namespaces.of(task);
+      this.#leave(slot, task.cacheable === true ? { namespace, owner } : null);
       this.#times.record(performance.now() - slot.admittedAt);
       this.#dropInterrupted(task);
     }

@@ -3,6 +3,7 @@
 // longest unused is saved as bytes and lent out. Knows nothing of steps and tenants: the namespace of an
 // entry is a string that is either equal or not.
 import type { SequenceMemory } from '../llama-cpp/native-types.ts';
+import type { PrefixFiles } from '../prefix-files.ts';
 import { createCountedMemory, type CountedMemory } from './cell-ledger.ts';
 import {
   commonPrefix,
@@ -37,7 +38,12 @@ export interface SequencePoolOptions {
   /** Bytes that entries may take, idle sequences included; 0 = nothing is kept. */
   readonly maxBytes: number;
   readonly bytesPerToken: number;
+  /** Where entries outlive the process. */
+  readonly files?: PrefixFiles | undefined;
 }
+
+/** What a task leaves: `tokens` that are in its sequence. */
+export type Leaving = Pick<PrefixEntry, 'namespace' | 'owner' | 'tokens' | 'smallFrom'>;
 
 export interface SequencePoolStats {
   readonly entries: number;
@@ -53,6 +59,8 @@ export class SequencePool {
   readonly #index: PrefixIndex = createPrefixIndex();
   /** Sequences that hold nothing; the lowest is lent first, so that those in use lie side by side. */
   readonly #empty: Set<number>;
+  /** Namespaces whose files have been looked for. */
+  readonly #recalled = new Set<string>();
 
   constructor(options: SequencePoolOptions) {
     this.#options = options;
@@ -100,6 +108,7 @@ export class SequencePool {
 
   /** Tokens that `fill` would find now; of `running` those that have been computed. */
   found(query: PrefixQuery, running: readonly RunningSequence[]): number {
+    this.#recall(query);
     const kept = this.#index.best(query)?.length ?? 0;
     return running.reduce((most, source) => Math.max(most, reusableOf(query, source)), kept);
   }
@@ -119,6 +128,7 @@ export class SequencePool {
 
   /** A sequence that begins with what is known of the query's tokens; null when all are lent. */
   lendFilled(query: PrefixQuery, running: readonly RunningSequence[]): LentSequence | null {
+    this.#recall(query);
     const kept = this.#index.best(query);
     const { entry = null, length = 0 } = kept ?? {};
     const copied = running.some((source) => reusableOf(query, source) > length);
@@ -153,31 +163,62 @@ export class SequencePool {
   }
 
   /** Takes a sequence back. With `entry` its first tokens are kept for others of the namespace. */
-  giveBack(
-    sequence: number,
-    entry: { namespace: string; tokens: Int32Array; smallFrom: number } | null,
-  ): void {
+  giveBack(sequence: number, entry: Leaving | null): void {
     const { bytesPerToken } = this.#options;
     if (entry && entry.tokens.length >= shortestReuse) {
       this.#memory.truncate(sequence, entry.tokens.length);
       const bytes = entry.tokens.length * bytesPerToken;
-      if (this.#keep({ ...entry, bytes, sequence, state: null })) return;
+      if (this.#keep({ ...entry, bytes, sequence, state: null, file: null })) return;
     }
     this.#release(sequence);
   }
 
+  /** Writes one entry that is not on disk yet; false when there is none. */
+  persistOne(): boolean {
+    const { files } = this.#options;
+    if (!files) return false;
+    for (const entry of this.#index) {
+      const { owner, sequence } = entry;
+      if (owner === null || entry.file !== null) continue;
+      const state = entry.state ?? (sequence === null ? null : this.#memory.save(sequence));
+      // What could not be written is not tried again: an empty name is no file.
+      entry.file = (state && files.write(owner, entry, state)) ?? '';
+      return true;
+    }
+    return false;
+  }
+
+  /** What files hold for the query's owner is known from its first query on. */
+  #recall({ namespace, owner }: PrefixQuery): void {
+    const { files, bytesPerToken } = this.#options;
+    if (!files || owner === null || this.#recalled.has(namespace)) return;
+    this.#recalled.add(namespace);
+    for (const stored of files.of(owner)) {
+      const bytes = stored.tokens.length * bytesPerToken;
+      this.#keep({ ...stored, namespace, owner, bytes, sequence: null, state: null });
+    }
+  }
+
   /** Drops what `matches` accepts, at once. */
   drop(matches: (namespace: string) => boolean): void {
-    for (const entry of this.#index) if (matches(entry.namespace)) this.#discard(entry);
+    for (const entry of this.#index) {
+      // Its file stays: the same adapter may come back.
+      if (matches(entry.namespace)) this.#forget(entry);
+    }
   }
 
   #copy(source: PrefixEntry | RunningSequence, to: number, length: number): boolean {
     if (source.sequence !== null) return this.#memory.copy(source.sequence, to, length);
-    const { state, tokens } = source as PrefixEntry;
-    if (!state || !this.makeRoom(tokens.length)) return false;
-    if (!this.#memory.restore(to, state, tokens.length)) return false;
-    this.#memory.truncate(to, length);
-    return true;
+    const entry = source as PrefixEntry;
+    const { tokens } = entry;
+    if (!this.makeRoom(tokens.length)) return false;
+    const state = entry.state ?? (entry.file ? this.#options.files?.read(entry.file) : null);
+    if (state && this.#memory.restore(to, state, tokens.length)) {
+      this.#memory.truncate(to, length);
+      return true;
+    }
+    this.#discard(entry);
+    return false;
   }
 
   #takeOver(entry: PrefixEntry, length: number): LentSequence {
@@ -215,6 +256,11 @@ export class SequencePool {
   }
 
   #discard(entry: PrefixEntry): void {
+    if (entry.file) this.#options.files?.remove(entry.file);
+    this.#forget(entry);
+  }
+
+  #forget(entry: PrefixEntry): void {
     this.#index.remove(entry);
     if (entry.sequence !== null) this.#release(entry.sequence);
   }

@@ -7,6 +7,8 @@ export interface SequenceTask {
   readonly id: string;
   readonly tenant: string;
   readonly adapter: NativeAdapter | null;
+  /** SHA-256 of the adapter's file, where it is known. */
+  readonly adapterDigest?: string | null;
   /** Tokens of the sequence so far; grows at its end while the task runs. */
   readonly tokens: readonly number[];
   /** What `tokens` may grow to. Absent: it does not grow. */

@@ -1,0 +1,165 @@
+// The prefix cache on disk: keys and values of prompts, found again after a restart. A file's name and its
+// owner (model, tenant, adapter) are keyed hashes, so the folder names neither, and each file carries a keyed
+// hash of all it holds: one that was cut or changed is removed and counts as not there. What prompts said is
+// in the files, readable by the owner of the process only. Synchronous: the engine's loop is.
+import { createHmac, randomBytes, timingSafeEqual, type Hmac } from 'node:crypto';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+export interface StoredPrefix {
+  /** Name of the file. */
+  readonly file: string;
+  readonly tokens: Int32Array;
+  /** First position that was computed in a small piece; Infinity when none was. */
+  readonly smallFrom: number;
+}
+
+export interface PrefixFiles {
+  /** What there is of an owner; tokens only. */
+  of(owner: string): readonly StoredPrefix[];
+  /** The saved state; null when the file is gone or was changed: it is removed then. */
+  read(file: string): Uint8Array | null;
+  /** The name of the new file; null when it cannot be written. */
+  write(owner: string, prefix: Omit<StoredPrefix, 'file'>, state: Uint8Array): string | null;
+  remove(file: string): void;
+}
+
+export interface PrefixFilesOptions {
+  readonly folder: string;
+  /** Everything that decides what saved bytes mean: model, build, kind of cache. */
+  readonly binding: string;
+  readonly maxBytes: number;
+}
+
+const magic = Buffer.from('CORRALKV1\n      ');
+const hashBytes = 32;
+const headerBytes = magic.length + hashBytes + 8;
+const noneSmall = 0xffff_ffff;
+const suffix = '.prefix';
+/** A prompt is never longer: bounds what a broken header can ask for. */
+const mostTokens = 2 ** 22;
+
+/** The key of the folder, made when it is first used. */
+function openKey(folder: string): Buffer {
+  const path = join(folder, 'key');
+  try {
+    writeFileSync(path, randomBytes(hashBytes), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  return readFileSync(path);
+}
+
+/** Header and tokens of a file; null when it is none of ours. */
+function readHead(path: string): { owner: string; tokens: Int32Array; smallFrom: number } | null {
+  const descriptor = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(headerBytes);
+    if (readSync(descriptor, head) < headerBytes || !head.subarray(0, magic.length).equals(magic))
+      return null;
+    const smallFrom = head.readUInt32LE(headerBytes - 8);
+    const count = head.readUInt32LE(headerBytes - 4);
+    if (count > mostTokens) return null;
+    const tokens = new Int32Array(count);
+    const bytes = new Uint8Array(tokens.buffer);
+    if (readSync(descriptor, bytes) < bytes.length) return null;
+    const owner = head.subarray(magic.length, magic.length + hashBytes).toString('hex');
+    return { owner, tokens, smallFrom: smallFrom === noneSmall ? Infinity : smallFrom };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Removes the oldest files until the others are within `maxBytes`; the names of those. */
+function shrink(folder: string, maxBytes: number): string[] {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith(suffix))
+    .map((name) => ({ name, stat: statSync(join(folder, name)) }))
+    .toSorted((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
+  let sum = 0;
+  return files
+    .filter(({ name, stat }) => {
+      sum += stat.size;
+      if (sum > maxBytes) rmSync(join(folder, name), { force: true });
+      return sum <= maxBytes;
+    })
+    .map(({ name }) => name);
+}
+
+/** Throws what the file system throws when the folder cannot be made or read. */
+export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOptions): PrefixFiles {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const key = openKey(folder);
+  const keyed = (): Hmac => createHmac('sha256', key);
+  const ownerHash = (owner: string): Buffer => keyed().update(`${binding}\n${owner}`).digest();
+  const known = new Map<string, StoredPrefix[]>();
+  for (const file of shrink(folder, maxBytes)) {
+    const head = readHead(join(folder, file));
+    if (!head) continue;
+    const { owner, ...stored } = head;
+    known.set(owner, [...(known.get(owner) ?? []), { ...stored, file }]);
+  }
+  const remove = (file: string): void => {
+    rmSync(join(folder, file), { force: true });
+    for (const [owner, list] of known)
+      known.set(
+        owner,
+        list.filter((stored) => stored.file !== file),
+      );
+  };
+  return {
+    of: (owner) => known.get(ownerHash(owner).toString('hex')) ?? [],
+    remove,
+    read: (file) => {
+      try {
+        const bytes = readFileSync(join(folder, file));
+        const end = bytes.length - hashBytes;
+        const count = bytes.readUInt32LE(headerBytes - 4);
+        const hash = keyed()
+          .update(bytes.subarray(0, Math.max(0, end)))
+          .digest();
+        if (end > 0 && timingSafeEqual(hash, bytes.subarray(end)))
+          return new Uint8Array(bytes.subarray(headerBytes + count * 4, end));
+      } catch {
+        // Gone, cut to nothing, unreadable: as if it had never been.
+      }
+      remove(file);
+      return null;
+    },
+    write: (owner, { tokens, smallFrom }, state) => {
+      const head = Buffer.alloc(headerBytes);
+      magic.copy(head);
+      ownerHash(owner).copy(head, magic.length);
+      head.writeUInt32LE(smallFrom === Infinity ? noneSmall : smallFrom, headerBytes - 8);
+      head.writeUInt32LE(tokens.length, headerBytes - 4);
+      const tokenBytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+      const hash = keyed().update(head).update(tokenBytes).update(state).digest();
+      const name = keyed().update('name').update(head).update(tokenBytes).digest('hex') + suffix;
+      const path = join(folder, name);
+      try {
+        const whole = Buffer.concat([head, tokenBytes, state, hash]);
+        writeFileSync(`${path}.new`, whole, { mode: 0o600 });
+        renameSync(`${path}.new`, path);
+        const of = ownerHash(owner).toString('hex');
+        const others = (known.get(of) ?? []).filter(({ file }) => file !== name);
+        known.set(of, [...others, { file: name, tokens, smallFrom }]);
+        return name;
+      } catch {
+        // A full disk costs the cache, not the answer.
+        rmSync(`${path}.new`, { force: true });
+        return null;
+      }
+    },
+  };
+}
