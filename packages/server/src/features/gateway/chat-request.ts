@@ -3,8 +3,9 @@
 import type { ChatCompletionRequest, Prompt, ResponseFormat } from '@corral/contracts';
 import { sharedSettings } from './generation-settings.ts';
 import type { GenerationSettings } from './generation-settings.ts';
+import { isTooDeep } from './json-depth.ts';
 import { promptMessages } from './prompt-messages.ts';
-import { invalid, refuseUnsupported, unsupported } from './request-fields.ts';
+import { invalid, refuseUnsupported, tooDeep, unsupported } from './request-fields.ts';
 import { promptTools } from './tool-request.ts';
 
 /** The prompt of a chat completion, or of a look at it. */
@@ -32,6 +33,7 @@ function responseFormat({ response_format: format }: ChatCompletionRequest): Res
       return { type: 'json_object' };
     case 'json_schema': {
       const schema = format.json_schema?.schema;
+      if (isTooDeep(schema)) throw invalid('response_format.json_schema.schema', tooDeep);
       if (schema) return { type: 'json_schema', schema };
       throw invalid('response_format.json_schema.schema', 'is needed');
     }

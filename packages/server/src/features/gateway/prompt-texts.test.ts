@@ -81,6 +81,14 @@ test.each([
   expect(replacing(text, '[x]')).toBeNull();
 });
 
+test('arguments that are no JSON, or too deep, are read as they stand', () => {
+  for (const given of ['{"a": FORBIDDEN', '['.repeat(100_000) + ']'.repeat(100_000)]) {
+    const call = { id: 'c', name: 'f', arguments: given };
+    const messages = [{ role: 'assistant' as const, content: '', tool_calls: [call] }];
+    expect(textsOf({ kind: 'messages', messages }).at(-1)?.text).toBe(given);
+  }
+});
+
 describe('the default policy', () => {
   const policy = createDefaultPolicy();
   const codes = (role: string, text: string) =>

@@ -2,6 +2,7 @@
 // of the history, results, and what tools say of themselves. A redaction replaces free text; where a change
 // would break the request (names, keys, numbers) it cannot, and the request is refused. Pure.
 import type { Prompt, PromptMessage, ToolDefinition } from '@corral/contracts';
+import { isTooDeep } from './json-depth.ts';
 
 export interface PolicyText {
   readonly role: string;
@@ -26,9 +27,11 @@ function mapJson(value: unknown, onText: (text: string) => string, fixed: string
   return Object.fromEntries(entries);
 }
 
+/** Undefined: it is no JSON, or too deep to be walked through, and is read as it stands. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return isTooDeep(value) ? undefined : value;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@
 // known field is honoured by the code that reads it. docs/guides/openai-compatibility.md shows the same
 // tables to people, and a test holds the two together.
 import { CorralError } from '@corral/contracts';
+import { maxJsonDepth } from './json-depth.ts';
 
 export const endpoints = ['chat', 'completions', 'embeddings'] as const;
 export type Endpoint = (typeof endpoints)[number];
@@ -17,6 +18,8 @@ export const unsupported = (param: string, reason: string): CorralError =>
   new CorralError('unsupported_parameter', { params: { param, reason }, param });
 export const invalid = (param: string, reason: string): CorralError =>
   new CorralError('invalid_request', { params: { reason: `"${param}" ${reason}` }, param });
+
+export const tooDeep = `has more than ${maxJsonDepth} levels`;
 
 export const isEmpty = (value: unknown): boolean =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0);

@@ -1,6 +1,10 @@
 // What of a request is refused, by the name of the field; and what older forms are turned into.
-import { chatCompletionRequestSchema, completionRequestSchema } from '@corral/contracts';
-import type { CorralError } from '@corral/contracts';
+import {
+  CorralError,
+  chatCompletionRequestSchema,
+  completionRequestSchema,
+} from '@corral/contracts';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { chatPrompt, chatSettings } from './chat-request.ts';
 import { textPrompts, textSettings } from './text-request.ts';
@@ -24,6 +28,7 @@ function refusal(make: () => unknown): unknown[] {
   return [];
 }
 
+const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
 const f = { type: 'function', function: { name: 'f' } };
 const call = (id: string) => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } });
 const assistant = (...ids: string[]) => ({ role: 'assistant', tool_calls: ids.map(call) });
@@ -82,6 +87,14 @@ describe('not valid', () => {
     ['response_format.json_schema.schema', { response_format: { type: 'json_schema' } }],
     ['tools[0].function', { tools: [{ type: 'function' }] }],
     ['tools[0].function.name', { tools: [{ type: 'function', function: { name: 'a b' } }] }],
+    [
+      'tools[0].function.parameters',
+      { tools: [{ type: 'function', function: { name: 'f', parameters: { a: deep(200_000) } } }] },
+    ],
+    [
+      'response_format.json_schema.schema',
+      { response_format: { type: 'json_schema', json_schema: { schema: { a: deep(65) } } } },
+    ],
     ['tools', { tools: [f, f] }],
     ['functions', { tools: [f], functions: [{ name: 'g' }] }],
     ['tool_choice', { tool_choice: 'required' }],
@@ -146,4 +159,57 @@ test('the older functions become tools of which one is called', () => {
     tool_choice: { name: 'f' },
     parallel_tool_calls: false,
   });
+});
+
+/** Values that are nearly right: the words of the API in places where they may not belong. */
+const nearly: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.constantFrom('function', 'auto', 'none', 'json_schema', 'text', 'user', 'assistant', 'tool'),
+    fc.constantFrom(null, true, false, 0, 1, -1, 1.5, 1e9, ''),
+    fc.string(),
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(
+      fc.constantFrom(
+        ...['role', 'content', 'name', 'type', 'function', 'arguments', 'parameters', 'id'],
+        ...['tool_calls', 'tool_call_id', 'function_call', 'json_schema', 'schema', 'refusal'],
+      ),
+      tie('value'),
+      { maxKeys: 4 },
+    ),
+  ),
+})).value;
+
+test('no body ends in anything but a request or an error with the field at fault', () => {
+  const message = fc.record(
+    {
+      role: fc.constantFrom('system', 'user', 'assistant', 'tool', 'function'),
+      content: fc.oneof(fc.constant('x'), nearly),
+      name: fc.oneof(fc.constant('f'), nearly),
+      tool_calls: fc.oneof(fc.array(fc.constantFrom(call('a'), call('b'))), nearly),
+      tool_call_id: fc.constantFrom('a', 'b'),
+      function_call: fc.oneof(fc.constant({ name: 'f', arguments: '{}' }), nearly),
+    },
+    { requiredKeys: ['role'] },
+  );
+  const fields = Object.keys(chatCompletionRequestSchema.shape).filter((name) => name !== 'model');
+  const body = fc.record({
+    messages: fc.array(message, { minLength: 1, maxLength: 5 }),
+    more: fc.dictionary(fc.constantFrom(...fields, 'top_k', 'audio', 'store'), nearly),
+  });
+  fc.assert(
+    fc.property(body, ({ messages: all, more }) => {
+      const parsed = chatCompletionRequestSchema.safeParse({ model: 'm', messages: all, ...more });
+      if (!parsed.success) return;
+      let fault: unknown = null;
+      try {
+        chatSettings(parsed.data);
+        chatPrompt(parsed.data);
+      } catch (error) {
+        fault = error;
+      }
+      expect(fault === null || (CorralError.isInstance(fault) && fault.param !== null)).toBe(true);
+    }),
+    { numRuns: 2000 },
+  );
 });

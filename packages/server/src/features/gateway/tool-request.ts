@@ -1,7 +1,8 @@
 // Tools of a request in the engine's words: definitions, the choice among them, and the older `functions`
 // that mean the same. Pure.
 import type { ChatCompletionRequest, ToolChoice, ToolDefinition } from '@corral/contracts';
-import { invalid, isEmpty, unsupported } from './request-fields.ts';
+import { isTooDeep } from './json-depth.ts';
+import { invalid, isEmpty, tooDeep, unsupported } from './request-fields.ts';
 
 type ToolFields = Pick<
   ChatCompletionRequest,
@@ -24,6 +25,7 @@ function definitionOf(definition: FunctionDefinition, at: string): ToolDefinitio
   if (!functionName.test(name)) {
     throw invalid(`${at}.name`, 'may hold 1 to 64 letters, digits, "_", "-" and "." only');
   }
+  if (isTooDeep(parameters)) throw invalid(`${at}.parameters`, tooDeep);
   return {
     name,
     ...(description === undefined || description === null ? {} : { description }),
