@@ -3,7 +3,7 @@
 // anew. Knows no requests and no other bases.
 import { setTimeout as delay } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
-import type { EngineModelInfo, EngineOptions } from '@corral/contracts';
+import type { EngineModelInfo, EngineOptions, EngineStatus } from '@corral/contracts';
 import { formatBytes } from '../download/disk-space.ts';
 import { AdapterSlots } from './adapter-slots.ts';
 import { EngineChild } from './engine-child.ts';
@@ -191,10 +191,13 @@ export class EngineProcess {
 
   /** Looks at the child's memory until it has gone. */
   #measure(child: EngineChild): void {
-    const { measureMs, maxBytes, measure = residentBytes } = this.#options;
+    const { measureMs, maxBytes, measure } = this.#options;
+    let isLooking = false;
     const look = async (): Promise<void> => {
-      if (child.pid === null) return;
-      const bytes = await measure(child.pid);
+      if (child.pid === null || isLooking) return;
+      isLooking = true;
+      const bytes = measure ? await measure(child.pid) : await this.#heldBy(child, child.pid);
+      isLooking = false;
       if (bytes === null || child !== this.#child) return;
       this.#events.onMemory(bytes);
       if (bytes > maxBytes)
@@ -205,6 +208,17 @@ export class EngineProcess {
     const timer = setInterval(() => void look(), measureMs);
     timer.unref();
     void child.exited.then(() => clearInterval(timer));
+  }
+
+  /** What the kernel says; where it says nothing, what the child says of itself once it can. */
+  async #heldBy(child: EngineChild, pid: number): Promise<number | null> {
+    const bytes = await residentBytes(pid);
+    if (bytes !== null || child !== this.serving) return bytes;
+    const status = child.request({ type: 'status' }) as Promise<EngineStatus>;
+    return status.then(
+      ({ memory_bytes }) => memory_bytes,
+      () => null,
+    );
   }
 
   #giveUp(): void {

@@ -35,6 +35,8 @@ async function collect(events: AsyncIterable<GenerationEvent>) {
   return { text: all.map((event) => event.text).join(''), finish: all.at(-1)?.finish, all };
 }
 const tiny = (): Engine => engines.engine({ id: 'tiny', modelPath: '/m/tiny.gguf' });
+/** A machine that is busy with other tests starts children slowly. */
+const poll = <T>(what: () => T) => expect.poll(what, { timeout: 20_000 });
 const pidOf = async (engine: Engine) => (await engine.report()).pid;
 const isAlive = (pid: number): boolean => {
   try {
@@ -86,13 +88,13 @@ describe('a healthy engine', () => {
       if (seen.length === 3) abort.abort();
     }
     expect(seen.length).toBeLessThan(10);
-    await expect.poll(async () => (await engine.report()).active).toBe(0);
+    await poll(async () => (await engine.report()).active).toBe(0);
   });
 
   test('leaving the loop frees the child too', async () => {
     const engine = tiny();
     for await (const _ of engine.generate(ask('count 1000 5'))) break;
-    await expect.poll(async () => (await engine.report()).active).toBe(0);
+    await poll(async () => (await engine.report()).active).toBe(0);
   });
 
   test('what does not fit is refused at once', async () => {
@@ -160,7 +162,7 @@ describe('the end', () => {
   test('close ends children, running streams and waiting starts, and can be repeated', async () => {
     const engine = tiny();
     const stream = collect(engine.generate(ask('count 1000 5')));
-    await expect.poll(async () => (await engine.report()).state).toBe('ready');
+    await poll(async () => (await engine.report()).state).toBe('ready');
     const pid = await pidOf(engine);
     const starting = engines.engine({ id: 'second', modelPath: '/m/2.gguf' }).info();
     await Promise.all([
