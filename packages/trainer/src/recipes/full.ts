@@ -10,7 +10,7 @@ import { saveModel } from '../output/full-model.ts';
 import { requireSane } from './divergence.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
-import { checkDisk, chooseRecompute } from './resources.ts';
+import { checkDisk, chooseMemory } from './resources.ts';
 import { type Run, phaseReporter } from './run.ts';
 import { TrainingSession, layoutOf } from './session.ts';
 import { accumulateGradients } from './train-step.ts';
@@ -31,7 +31,7 @@ export async function trainFull(run: Run): Promise<void> {
     seed: config.train.seed,
     threads: config.runtime.threads,
     device: config.runtime.device,
-    recompute: await chooseRecompute(run, data),
+    ...(await chooseMemory(run, data)),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
   const optimizer = createAdamW(

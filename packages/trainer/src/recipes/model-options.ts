@@ -2,22 +2,21 @@
 // configuration says.
 import type { OpenCausalLmOptions } from '../models/causal-lm.ts';
 import type { RunData } from './load-data.ts';
-import { chooseRecompute } from './resources.ts';
+import { chooseMemory } from './resources.ts';
 import { type Run, phaseReporter } from './run.ts';
 
 /** Throws CorralError `memory_too_small` when the run does not fit its memory limit. */
 export async function adapterModelOptions(run: Run, data: RunData): Promise<OpenCausalLmOptions> {
-  const { method, model, lora, train, runtime } = run.config;
+  const { model, lora, train, runtime } = run.config;
   return {
     path: model.path,
     method: 'lora',
     lora,
     precision: runtime.precision,
-    packedBase: method === 'qlora',
     seed: train.seed,
     threads: runtime.threads,
     device: runtime.device,
-    recompute: await chooseRecompute(run, data),
+    ...(await chooseMemory(run, data)),
     onProgress: phaseReporter(run.emit, 'load weights'),
   };
 }

@@ -35,7 +35,9 @@ export async function planRun(
   };
   await using place = await mkdtempDisposable(join(tmpdir(), 'corral-plan-'));
   using data = await loadData(run, place.path);
-  const { shape, sizes, work, peakBytes } = await estimateRun(run, data);
+  const { shape, sizes, work, peakBytes, choices } = await estimateRun(run, data);
+  const limit = resolved.runtime.memory_limit;
+  const choice = choices.find((each) => peakBytes(each) <= limit) ?? choices[0];
   const plan = stepPlanOf(run, data.train);
   const samples = probedSamples(work);
   const timed: TimedRun = {
@@ -54,7 +56,7 @@ export async function planRun(
     trainable_parameters: sizes.trainable,
     total_steps: plan.totalSteps,
     tokens: work.tokens,
-    peak_memory_bytes: Math.round(peakBytes(false)),
+    peak_memory_bytes: Math.round(peakBytes(choice)),
     disk_bytes: diskBytes(run, [{ data: { byteLength: 4 * sizes.trainable } }]),
     seconds: Math.round(predictSeconds(timed, samples, speeds)),
   };

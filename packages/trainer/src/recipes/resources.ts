@@ -4,7 +4,7 @@ import { mkdir, statfs } from 'node:fs/promises';
 import { CorralError } from '@corral/contracts';
 import { checkpointBytes } from '../checkpoint/checkpoint.ts';
 import type { Sized } from '../checkpoint/checkpoint.ts';
-import { estimateRun } from './estimate.ts';
+import { type MemoryChoice, estimateRun } from './estimate.ts';
 import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 
@@ -47,23 +47,28 @@ export async function checkDisk(
 }
 
 /**
- * Whether to recompute activations instead of keeping them: only when all of it does not fit the memory
- * limit. Throws CorralError `memory_too_small` when neither fits.
+ * The fastest way that fits the memory limit; what it does without is told as a warning.
+ * Throws CorralError `memory_too_small` when none fits.
  */
-export async function chooseRecompute(run: Run, data: RunData): Promise<boolean> {
-  const { peakBytes } = await estimateRun(run, data);
+export async function chooseMemory(run: Run, data: RunData): Promise<MemoryChoice> {
+  const { peakBytes, choices } = await estimateRun(run, data);
   const limit = run.config.runtime.memory_limit;
-  if (peakBytes(false) <= limit) return false;
-  const needed = peakBytes(true);
-  if (needed > limit) {
+  const [fastest] = choices;
+  const choice = choices.find((each) => peakBytes(each) <= limit);
+  if (!choice) {
+    const needed = Math.min(...choices.map(peakBytes));
     throw new CorralError('memory_too_small', {
       params: { needed: mebibytes(needed), available: mebibytes(limit) },
       details: { needed_bytes: Math.round(needed), limit_bytes: limit },
     });
   }
-  run.emit({
-    type: 'warning',
-    message: `Keeping all activations would take ${mebibytes(peakBytes(false))} of memory; most are recomputed, which is slower.`,
-  });
-  return true;
+  const without = [
+    ...(choice.recompute ? ['most activations are computed again'] : []),
+    ...(choice.packedBase && !fastest.packedBase ? ['the base stays in 4 or 8 bits'] : []),
+  ];
+  if (without.length > 0) {
+    const message = `Keeping everything would take ${mebibytes(peakBytes(fastest))} of memory: ${without.join(', and ')}, which is slower.`;
+    run.emit({ type: 'warning', message });
+  }
+  return choice;
 }

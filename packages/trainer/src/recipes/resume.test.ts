@@ -106,7 +106,7 @@ describe('an interrupted run', () => {
           expect(lossesIn(output)).toEqual(undisturbedLosses());
         },
       ),
-      { numRuns: 6 },
+      { numRuns: 4 },
     );
   });
 
@@ -125,7 +125,7 @@ describe('an interrupted run', () => {
           expect(adapterOf(output).equals(adapter)).toBe(true);
         },
       ),
-      { numRuns: 6 },
+      { numRuns: 4 },
     );
   });
 
