@@ -109,7 +109,7 @@ function pickGguf(files: readonly RemoteFile[]): RemoteFile | null {
 
 /** Of a safetensors folder only what is read is fetched; pickles never are. */
 const folderFile =
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|vocab|model\.safetensors\.index)\.json$|^model(-\d+-of-\d+)?\.safetensors$|^chat_template\.jinja$|^(LICENSE|USE_POLICY|NOTICE)[\w.-]*$|^merges\.txt$/i;
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|model\.safetensors\.index)\.json$|^model(-\d+-of-\d+)?\.safetensors$|^chat_template\.jinja$|^(LICENSE|USE_POLICY|NOTICE)[\w.-]*$|^merges\.txt$|^tokenizer\.model$/i;
 
 type RepositorySource = Extract<CatalogueSource, { repository: string }>;
 
