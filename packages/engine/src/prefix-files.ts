@@ -97,6 +97,16 @@ function shrink(folder: string, maxBytes: number): string[] {
     .map(({ name }) => name);
 }
 
+/** What stands before the state: magic, owner, two counts, tokens. */
+function encodeHead(owner: Buffer, { tokens, smallFrom }: Omit<StoredPrefix, 'file'>): Buffer {
+  const head = Buffer.alloc(headerBytes);
+  magic.copy(head);
+  owner.copy(head, magic.length);
+  head.writeUInt32LE(smallFrom === Infinity ? noneSmall : smallFrom, headerBytes - 8);
+  head.writeUInt32LE(tokens.length, headerBytes - 4);
+  return Buffer.concat([head, new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength)]);
+}
+
 /** Throws what the file system throws when the folder cannot be made or read. */
 export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOptions): PrefixFiles {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -137,22 +147,19 @@ export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOption
       remove(file);
       return null;
     },
-    write: (owner, { tokens, smallFrom }, state) => {
-      const head = Buffer.alloc(headerBytes);
-      magic.copy(head);
-      ownerHash(owner).copy(head, magic.length);
-      head.writeUInt32LE(smallFrom === Infinity ? noneSmall : smallFrom, headerBytes - 8);
-      head.writeUInt32LE(tokens.length, headerBytes - 4);
-      const tokenBytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
-      const hash = keyed().update(head).update(tokenBytes).update(state).digest();
-      const name = keyed().update('name').update(head).update(tokenBytes).digest('hex') + suffix;
+    write: (owner, prefix, state) => {
+      const hashed = ownerHash(owner);
+      const head = encodeHead(hashed, prefix);
+      const hash = keyed().update(head).update(state).digest();
+      const name = keyed().update('name').update(head).digest('hex') + suffix;
       const path = join(folder, name);
       try {
-        const whole = Buffer.concat([head, tokenBytes, state, hash]);
+        const whole = Buffer.concat([head, state, hash]);
         writeFileSync(`${path}.new`, whole, { mode: 0o600 });
         renameSync(`${path}.new`, path);
-        const of = ownerHash(owner).toString('hex');
+        const of = hashed.toString('hex');
         const others = (known.get(of) ?? []).filter(({ file }) => file !== name);
+        const { tokens, smallFrom } = prefix;
         known.set(of, [...others, { file: name, tokens, smallFrom }]);
         return name;
       } catch {
