@@ -1,18 +1,32 @@
-// Ours against PyTorch + PEFT on one machine, run in turns, because shared machines drift:
-//   PYTHON=path/to/python node benchmarks/trainer/compare.ts [rounds] [seconds]
-// Prints the best of each and the ratio to PyTorch float32, by wall time and by processor time (what
-// counts when other programs share the cores). Differences below 15 % between two runs mean nothing.
+// Ours against PyTorch + PEFT on one machine, in turns, because shared machines drift: float32 against
+// float32, an int8 base against bfloat16, the same shapes and tokens, whole steps.
+//   PYTHON=path/to/python node benchmarks/trainer/compare.ts [--models shape:135m,shape:1.1b,shape:7b:2layers]
+//     [--threads 1,2] [--rounds 3] [--seconds 15] [--rows 1] [--json]
+// PYTHON has torch, transformers and peft. The best round of each counts; differences below 15 % mean
+// nothing. `share` is of the best float32 product that ONNX Runtime itself reaches in the same run.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { modelConfigToJson } from '@corral/formats';
+import { shapeNamed } from './shapes.ts';
 
 interface Measurement {
   readonly tokensPerSecond: number;
   readonly tokensPerCpuSecond: number;
   readonly peakMemoryBytes: number;
+  readonly shareOfProduct?: number;
 }
 
-const rounds = Number(process.argv[2] ?? 3);
-const seconds = process.argv[3] ?? '15';
+const { values: options } = parseArgs({
+  options: {
+    models: { type: 'string', default: 'shape:135m,shape:1.1b,shape:7b:2layers' },
+    threads: { type: 'string', default: '1,2' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '15' },
+    rows: { type: 'string', default: '1' },
+    json: { type: 'boolean', default: false },
+  },
+});
 const python = process.env['PYTHON'] ?? 'python3';
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -24,39 +38,85 @@ const measure = (command: string, args: readonly string[]): Measurement => {
   return JSON.parse(out.trim().split('\n').at(-1) ?? '') as Measurement;
 };
 
-const runs = {
-  'ours, one example of 512': (threads: string) =>
-    measure(process.execPath, [path('ours.ts'), threads, seconds, 'long']),
-  'ours, packed examples of 40-100, half scored': (threads: string) =>
-    measure(process.execPath, [path('ours.ts'), threads, seconds, 'short']),
-  'PyTorch + PEFT float32': (threads: string) =>
-    measure(python, [path('peft_lora.py'), threads, seconds, 'float32']),
-  'PyTorch + PEFT bfloat16': (threads: string) =>
-    measure(python, [path('peft_lora.py'), threads, seconds, 'bfloat16']),
-};
-const baseline = 'PyTorch + PEFT float32';
+interface Case {
+  readonly model: string;
+  readonly threads: string;
+}
 
-for (const threads of ['1', '2']) {
+const common = ({ threads }: Case): string[] =>
+  Object.entries({ threads, seconds: options.seconds, rows: options.rows }).flatMap(
+    ([name, value]) => [`--${name}`, value],
+  );
+const ours = (at: Case, more: readonly string[]): Measurement =>
+  measure(process.execPath, [path('ours.ts'), '--model', at.model, ...common(at), ...more]);
+const peer = (at: Case, dtype: string): Measurement => {
+  const config = JSON.stringify(modelConfigToJson(shapeNamed(at.model), 'float32'));
+  return measure(python, [path('peft_lora.py'), config, ...common(at), '--dtype', dtype]);
+};
+
+/** In the order in which they run; each is held against the peer named beside it. */
+const runs = {
+  'PyTorch float32': { run: (at: Case) => peer(at, 'float32'), against: null },
+  'ours float32': { run: (at: Case) => ours(at, []), against: 'PyTorch float32' },
+  'PyTorch bfloat16': { run: (at: Case) => peer(at, 'bfloat16'), against: null },
+  'ours int8': {
+    run: (at: Case) => ours(at, ['--precision', 'int8']),
+    against: 'PyTorch bfloat16',
+  },
+  'ours qlora': { run: (at: Case) => ours(at, ['--method', 'qlora']), against: 'ours float32' },
+  'ours float32, packed short examples': {
+    run: (at: Case) => ours(at, ['--workload', 'short']),
+    against: null,
+  },
+} as const;
+
+const better = (a: Measurement, b: Measurement): Measurement => ({
+  tokensPerSecond: Math.max(a.tokensPerSecond, b.tokensPerSecond),
+  tokensPerCpuSecond: Math.max(a.tokensPerCpuSecond, b.tokensPerCpuSecond),
+  peakMemoryBytes: Math.max(a.peakMemoryBytes, b.peakMemoryBytes),
+  shareOfProduct: Math.max(a.shareOfProduct ?? 0, b.shareOfProduct ?? 0),
+});
+
+const compare = (at: Case): Map<string, Measurement> => {
   const best = new Map<string, Measurement>();
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, run] of Object.entries(runs)) {
-      const found = run(threads);
-      const known = best.get(name) ?? found;
-      best.set(name, {
-        tokensPerSecond: Math.max(found.tokensPerSecond, known.tokensPerSecond),
-        tokensPerCpuSecond: Math.max(found.tokensPerCpuSecond, known.tokensPerCpuSecond),
-        peakMemoryBytes: Math.max(found.peakMemoryBytes, known.peakMemoryBytes),
-      });
+  for (let round = 0; round < Number(options.rounds); round++) {
+    for (const [name, { run }] of Object.entries(runs)) {
+      const found = run(at);
+      const known = best.get(name);
+      best.set(name, known ? better(known, found) : found);
     }
   }
-  const reference = best.get(baseline);
-  console.log(`${threads} thread(s): tokens a second, tokens a processor second, peak memory`);
-  for (const [name, found] of best) {
-    const figures = (['tokensPerSecond', 'tokensPerCpuSecond'] as const).map((figure) => {
-      const ratio = found[figure] / (reference?.[figure] ?? Number.NaN);
-      return `${found[figure].toFixed(0)} (${ratio.toFixed(2)} x)`;
-    });
-    const memory = (found.peakMemoryBytes / 1e9).toFixed(2);
-    console.log(`  ${name}: ${figures.join(', ')}, ${memory} GB`);
+  return best;
+};
+
+const row = (name: string, found: Measurement, reference: Measurement | undefined): string =>
+  [
+    name.padEnd(36),
+    found.tokensPerSecond.toFixed(1).padStart(9),
+    reference
+      ? `${(found.tokensPerSecond / reference.tokensPerSecond).toFixed(2)} ×`.padStart(9)
+      : ''.padStart(9),
+    reference
+      ? `${(found.tokensPerCpuSecond / reference.tokensPerCpuSecond).toFixed(2)} ×`.padStart(10)
+      : ''.padStart(10),
+    (found.shareOfProduct ? `${(100 * found.shareOfProduct).toFixed(0)} %` : '').padStart(7),
+    `${(found.peakMemoryBytes / 1e9).toFixed(2)} GB`.padStart(10),
+  ].join(' ');
+
+const results: Record<string, Record<string, Measurement>> = {};
+for (const model of options.models.split(',')) {
+  for (const threads of options.threads.split(',')) {
+    const best = compare({ model, threads });
+    results[`${model} ${threads}`] = Object.fromEntries(best);
+    if (options.json) continue;
+    console.log(`\n${model}, ${threads} thread(s)`);
+    const heads = ['tokens/s', 'ratio', 'ratio/CPU', 'share', 'memory'];
+    const widths = [9, 9, 10, 7, 10];
+    console.log(''.padEnd(36), heads.map((head, i) => head.padStart(widths[i] ?? 9)).join(' '));
+    for (const [name, { against }] of Object.entries(runs)) {
+      const found = best.get(name);
+      if (found) console.log(row(name, found, best.get(against ?? '')));
+    }
   }
 }
+if (options.json) console.log(JSON.stringify(results));
