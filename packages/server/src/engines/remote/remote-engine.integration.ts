@@ -34,6 +34,8 @@ const reconnect = async (more: Partial<RemoteEngineOptions>): Promise<void> => {
   engine = connect(more);
 };
 
+/** On a machine that is busy with other tests. */
+const poll = <T>(what: () => T) => expect.poll(what, { timeout: 20_000 });
 const ask = (content: string, more: Partial<GenerateRequest> = {}): GenerateRequest => ({
   tenant: 't',
   adapter: null,
@@ -145,7 +147,7 @@ describe('a server that behaves', () => {
 
   test('leaving early ends the request there', async () => {
     for await (const _ of engine.generate(ask('count 90 20'))) break;
-    await expect.poll(() => upstream.left).toBe(1);
+    await poll(() => upstream.left).toBe(1);
     expect((await engine.report()).active).toBe(0);
   });
 
@@ -153,7 +155,7 @@ describe('a server that behaves', () => {
     const { text, finish } = await collect(ask('count 90 20', { deadlineMs: 200 }));
     expect(finish?.reason).toBe('deadline');
     expect(finish?.completion_tokens).toBe(text.trim().split(' ').length);
-    await expect.poll(() => upstream.left).toBe(1);
+    await poll(() => upstream.left).toBe(1);
   });
 });
 
@@ -248,7 +250,7 @@ describe('a server that does not', () => {
   test('more requests than it may get are refused', async () => {
     await reconnect({ max_requests: 1 });
     const first = collect(ask('count 20 10'));
-    await expect.poll(async () => (await engine.report()).active).toBe(1);
+    await poll(async () => (await engine.report()).active).toBe(1);
     await expect(collect(ask('say x'))).rejects.toMatchObject({ code: 'overloaded' });
     expect((await first).finish?.completion_tokens).toBe(20);
   });
@@ -265,7 +267,7 @@ describe('a server that does not', () => {
 
   test('closing ends what runs and refuses what comes', async () => {
     const running = failing(ask('count 90 20'));
-    await expect.poll(() => upstream.asked.length).toBe(1);
+    await poll(() => upstream.asked.length).toBe(1);
     await engine.close();
     expect((await running).error).toMatchObject({ code: 'engine_unavailable' });
     await expect(engine.info()).rejects.toMatchObject({ code: 'closed' });

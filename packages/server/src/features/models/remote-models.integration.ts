@@ -47,6 +47,12 @@ test('can be given another name', async () => {
   expect(answer.json.choices[0].message.content).toBe('hi');
 });
 
+test('a stream that is cut over there ends here with an error event, and no [DONE]', async () => {
+  const { text } = await chat({ ...saying('cut 200'), stream: true });
+  expect(text).toMatch(/data: \{"error":\{"message":"[^\n]*cut[^\n]*"code":"engine_failed"/);
+  expect(text).not.toContain('[DONE]');
+});
+
 test('its failures are said, with the time to come back', async () => {
   const answer = await chat(saying('status 429 9 30'));
   expect([answer.status, answer.headers['retry-after']]).toEqual([429, '30']);
