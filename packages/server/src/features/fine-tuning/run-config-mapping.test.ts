@@ -77,14 +77,19 @@ describe('OpenAI request to run configuration', () => {
     [{ corral: { config: { data: { validation: '/x' } } } }, 'corral.config.data.validation'],
     [{ corral: { config: { lora: { init: '/x' } } } }, 'corral.config.lora.init'],
     [{ corral: { config: { method: 'full' } } }, 'corral.config.method'],
-    [{ corral: { config: { method: 'qlora' } } }, 'corral.config.method'],
     [{ corral: { config: { method: 'dpo' } } }, 'corral.config.method'],
     [{ corral: { config: { method: 'pretrain' } } }, 'corral.config.method'],
     [{ corral: { config: { data: { format: 'preference' } } } }, 'corral.config.data.format'],
-    [{ corral: { config: { runtime: { precision: 'int8' } } } }, 'corral.config.runtime.precision'],
     [{ corral: { config: { lora: 5 } } }, 'corral.config.lora'],
   ] satisfies [object, string][])('refuses %j by name', (request, param) => {
     expect(errorOf(request)).toMatchObject({ code: 'unsupported_parameter', param });
+  });
+
+  it.each([
+    [{ method: 'qlora' }, { method: 'qlora' }],
+    [{ runtime: { precision: 'int8' } }, { runtime: { precision: 'int8' } }],
+  ])('takes %j', (config, expected) => {
+    expect(mapRunConfig({ corral: { config } }, {}).config).toMatchObject(expected);
   });
 
   it('refuses unknown keys and values out of range with all errors at once', () => {

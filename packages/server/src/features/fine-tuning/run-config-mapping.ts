@@ -21,10 +21,11 @@ const isTree = (value: unknown): value is Tree =>
 
 /** Sections that a request may change. */
 const openSections = ['method', 'data', 'lora', 'train', 'checkpoint', 'runtime'] as const;
+/** Methods that hand out an adapter on the base, which is what a deployment takes. */
+const openMethods = ['lora', 'qlora'] as const;
 /** Values of the run config that the trainer refuses; here they are refused before a file is read. */
 const notYet: Readonly<Record<string, Readonly<Record<string, readonly [string, string]>>>> = {
   data: { format: ['preference', 'preference pairs need method dpo, which is not available'] },
-  runtime: { precision: ['int8', 'this version computes in float32'] },
 };
 /** Stands for the files that are known when the run starts. */
 const placeholder = 'at-start';
@@ -120,8 +121,8 @@ function readOverrides(config: Tree): Tree {
     const path = `corral.config.${section}`;
     if (!openSections.some((open) => open === section))
       throw refuse(path, `it cannot be set here; ${openSections.join(', ')} can`);
-    if (section === 'method' && value !== 'lora')
-      throw refuse(path, `"${String(value)}" is not available here; use "lora"`);
+    if (section === 'method' && !openMethods.some((open) => open === value))
+      throw refuse(path, `"${String(value)}" is not available here; use "lora" or "qlora"`);
     if (section !== 'method' && !isTree(value)) throw refuse(path, 'it must hold keys and values');
     if (!isTree(value)) continue;
     if ('train' in value && section === 'data') throw refuse(`${path}.train`, 'use training_file');
