@@ -21,6 +21,8 @@ export interface EngineHost {
   handle(message: unknown): Promise<void>;
   /** True while requests wait or run. */
   readonly busy: boolean;
+  /** Works ahead for some milliseconds while there are no requests; false when nothing is left to do. */
+  prepare(): boolean;
   /** One decode, and the message of what came of it. */
   step(): void;
   /** Something small that can wait until nothing else is to be done; false when there is nothing. */
@@ -62,6 +64,9 @@ function parseRequest(message: unknown): EngineRequest {
 
 const idOf = (message: unknown): string =>
   typeof message === 'object' && message !== null && 'id' in message ? String(message.id) : '';
+
+/** A request that comes meanwhile waits no longer. */
+const aheadMs = 5;
 
 interface HostState {
   model: LoadedModel | null;
@@ -203,6 +208,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     get busy() {
       return state.model?.busy ?? false;
     },
+    prepare: () => state.model !== null && !state.model.requests.prepare(aheadMs),
     step: () => {
       if (!state.model) return;
       state.model.step();

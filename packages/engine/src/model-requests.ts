@@ -28,6 +28,8 @@ export interface ModelRequests {
   score(request: ScoreRequest): void;
   embed(request: EmbedRequest): void;
   render(prompt: Prompt): RenderResult;
+  /** Works ahead for about `ms` while nobody waits; true when nothing is left. */
+  prepare(ms: number): boolean;
 }
 
 export interface ModelRequestsOptions {
@@ -95,6 +97,7 @@ export function createModelRequests(options: ModelRequestsOptions): ModelRequest
 
   return {
     embedder,
+    prepare: answers.prepare,
     get tokensGenerated() {
       return tokensGenerated;
     },

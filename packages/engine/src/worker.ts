@@ -27,11 +27,13 @@ function exitWhenSent(): void {
 /** Quiet for so long, the engine does what can wait. */
 const idleMs = 1000;
 
-/** Sleeps until there is work; between steps it lets messages in. */
+/** Sleeps until there is work; between steps, and between pieces of work ahead, it lets messages in. */
 async function run(host: EngineHost, wake: { next: PromiseWithResolvers<void> }): Promise<never> {
   for (;;) {
     if (host.busy) {
       host.step();
+      await nextTurn();
+    } else if (host.prepare()) {
       await nextTurn();
     } else {
       wake.next = Promise.withResolvers();

@@ -177,3 +177,15 @@ describe('createTrigger', () => {
     );
   });
 });
+
+describe('createVocabularyIndex', () => {
+  it('gives the same masks when it worked ahead in pieces', () => {
+    const bytesOf = (token: number): Uint8Array => pieces[token] ?? new Uint8Array();
+    const ahead = createVocabularyIndex(pieces.length, bytesOf);
+    for (let i = 0; !ahead.prepare(0.01); i++) if (i > 10_000) throw new Error('it has no end');
+    const state = createAnswerGrammars().response({ type: 'json_object' }, '').start();
+    const place = follow(state, '{"a": "b');
+    if (!place) throw new Error('JSON is refused');
+    expect(ahead.mask(place)).toEqual(index.mask(place));
+  });
+});

@@ -2,6 +2,7 @@
 // over all of them follows each common beginning once and leaves out everything behind one that may not
 // follow. Knows the texts of tokens, nothing of logits.
 import type { ByteState } from './grammar.ts';
+import { TokenSorter } from './sorted-tokens.ts';
 
 /** One bit a token, set when it is allowed; 32 tokens an entry. */
 export type TokenMask = Uint32Array;
@@ -17,6 +18,8 @@ export interface VocabularyIndex {
   bytes(token: number): Uint8Array;
   /** Tokens that may follow; those without text only where anything may. Cached by state. */
   mask(state: ByteState): TokenMask;
+  /** Works ahead for about `ms`, so that the first mask comes at once; true when nothing is left. */
+  prepare(ms: number): boolean;
 }
 
 /** The state behind `bytes`, null when they may not follow. */
@@ -26,43 +29,12 @@ export function advanceBytes(state: ByteState, bytes: Uint8Array): ByteState | n
   return at;
 }
 
-interface SortedTokens {
-  /** Token ids in the order of their bytes; those without text are left out. */
-  readonly tokens: Int32Array;
-  /** Bytes a token has in common with the one before it. */
-  readonly shared: Uint16Array;
-  /** The longest token. */
-  readonly longest: number;
-}
-
-function sortTokens(size: number, bytes: (token: number) => Uint8Array): SortedTokens {
-  // As strings of bytes: comparing those is several times as fast as comparing arrays.
-  const entries = Array.from({ length: size }, (_, token) => ({
-    token,
-    text: Buffer.from(bytes(token)).toString('latin1'),
-  }))
-    .filter(({ text }) => text !== '')
-    .toSorted((a, b) => (a.text < b.text ? -1 : 1));
-  const shared = new Uint16Array(entries.length);
-  for (let i = 1; i < entries.length; i++) {
-    const [a, b] = [entries[i - 1]?.text ?? '', entries[i]?.text ?? ''];
-    let length = 0;
-    while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
-    shared[i] = length;
-  }
-  return {
-    tokens: Int32Array.from(entries, ({ token }) => token),
-    shared,
-    longest: entries.reduce((most, { text }) => Math.max(most, text.length), 0),
-  };
-}
-
-/** `bytes` is asked once for each of `size` tokens, when the first mask is wanted. */
+/** `bytes` is asked once for each of `size` tokens, at the latest when the first mask is wanted. */
 export function createVocabularyIndex(
   size: number,
   bytes: (token: number) => Uint8Array,
 ): VocabularyIndex {
-  let sorted: SortedTokens | undefined;
+  const sorter = new TokenSorter(size, bytes);
   const masks = new Map<ByteState, TokenMask>();
 
   function allowWithoutText(mask: TokenMask): void {
@@ -72,8 +44,7 @@ export function createVocabularyIndex(
   }
 
   function walk(state: ByteState): TokenMask {
-    sorted ??= sortTokens(size, bytes);
-    const { tokens, shared, longest } = sorted;
+    const { tokens, shared, longest } = sorter.finish();
     const mask = new Uint32Array((size + 31) >>> 5);
     if (state.free) allowWithoutText(mask);
     // states[d]: behind the first d bytes of the token at hand.
@@ -104,6 +75,7 @@ export function createVocabularyIndex(
 
   return {
     bytes,
+    prepare: (ms) => sorter.work(ms),
     mask: (state) => {
       let mask = masks.get(state);
       if (mask) masks.delete(state);

@@ -13,6 +13,8 @@ import type { AnswerRules, GenerateRequest } from './generation-task.ts';
 export interface AnswerRulesMaker {
   /** `template`: the one the prompt goes through. Throws CorralError. */
   rulesOf(request: GenerateRequest, template: ChatTemplate): AnswerRules;
+  /** Works ahead for about `ms`; true when nothing is left. */
+  prepare(ms: number): boolean;
 }
 
 const newCallId = (): string => `call_${crypto.randomUUID().replaceAll('-', '').slice(0, 24)}`;
@@ -56,6 +58,7 @@ export function createAnswerRules(vocabulary: NativeVocabulary): AnswerRulesMake
   }
 
   return {
+    prepare: index.prepare,
     rulesOf: (request, template) => {
       const { prompt, response_format } = request;
       const prefix = prompt.kind === 'messages' ? template.answerPrefix : '';
