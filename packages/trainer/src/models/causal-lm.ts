@@ -115,4 +115,6 @@ export interface OpenCausalLmOptions {
   readonly recompute?: boolean;
   /** Bytes of weights loaded so far, and in all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** What a person should know of how the base is kept. */
+  readonly onNote?: (message: string) => void;
 }

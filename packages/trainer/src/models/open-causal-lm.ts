@@ -10,7 +10,7 @@ import { initialiseAdapters, initialiseBase, loadBase } from './load-tensors.ts'
 import type { LayerForms, ModelTensors } from './model-tensors.ts';
 import { allocateTensors } from './model-tensors.ts';
 import { createTransformerLm } from './transformer-lm.ts';
-import { formsFor } from './weight-forms/choose-forms.ts';
+import { formsFor, roundsWhenPacked } from './weight-forms/choose-forms.ts';
 
 /** A folder that says what the model looks like and has no weights: training starts from scratch. */
 const isShapeOnly = async (path: string): Promise<boolean> => {
@@ -23,6 +23,9 @@ const isShapeOnly = async (path: string): Promise<boolean> => {
     files.includes('config.json') && !files.some((file) => /\.(safetensors|bin|pt)$/.test(file))
   );
 };
+
+const roundedNote =
+  'The base has 16 or 32 bits a weight; its matrices are kept in 8 bits (blocks of 32, as Q8_0). For 4 bits give a base in Q4_0, Q4_K_M or the like.';
 
 const formsOf = (
   { method, precision = 'float32', packedBase = false }: OpenCausalLmOptions,
@@ -52,13 +55,15 @@ const readTensors = async (
   await using weights = await openModelWeights(path);
   const storedAs = (name: string): string => weights.tensors.get(name)?.storedAs ?? '';
   const forms = formsOf(options, weights.config, storedAs);
+  if (options.packedBase && roundsWhenPacked(weights.config, storedAs))
+    options.onNote?.(roundedNote);
   const tensors = allocateTensors(weights.config, lora, forms);
   await loadBase(tensors, weights, onProgress);
   return { config: weights.config, tensors };
 };
 
 /**
- * The base in float32 (4 bytes a parameter), frozen under `lora`, trainable under `full`.
+ * The base frozen under `lora`, in float32 or as the options say; trainable under `full`.
  * @throws CorralError file_not_found, model_file_invalid, model_format_refused, model_unsupported,
  * non_finite_weights, native_library_missing (the device), config_invalid
  */

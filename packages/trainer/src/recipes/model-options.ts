@@ -18,5 +18,6 @@ export async function adapterModelOptions(run: Run, data: RunData): Promise<Open
     device: runtime.device,
     ...(await chooseMemory(run, data)),
     onProgress: phaseReporter(run.emit, 'load weights'),
+    onNote: (message) => run.emit({ type: 'warning', message }),
   };
 }

@@ -15,6 +15,9 @@ import { float32Form } from './weight-form.ts';
  */
 const outlierShare = 0.01;
 
+/** Columns of a block into which numbers of no block are rounded; a narrower matrix stays in float32. */
+const floatBlock = 32;
+
 export interface BaseStorage {
   readonly precision: 'float32' | 'int8';
   /** How the file stores a tensor, by name; null keeps the base in float32. */
@@ -30,7 +33,8 @@ export const formsFor = (config: ModelConfig, { precision, storedAs }: BaseStora
       const typesInLayer = (layer: number): string[] =>
         parts.map(({ name }) => storedAs?.(`model.layers.${layer}.${name}`) ?? '');
       const types = Array.from({ length: config.num_hidden_layers }, (_, i) => typesInLayer(i));
-      const exact: WeightForm = storedAs ? blockFormOf(types.flat()) : float32Form;
+      const packs = storedAs && (shape[1] ?? 0) % floatBlock === 0;
+      const exact: WeightForm = packs ? blockFormOf(types.flat()) : float32Form;
       const outliers = Math.ceil(outlierShare * (shape[1] ?? 0));
       const site = matrixSites[slot] ?? slot;
       const train: WeightForm = precision === 'int8' ? { kind: 'int8', outliers, site } : exact;
@@ -44,3 +48,14 @@ export const formsFor = (config: ModelConfig, { precision, storedAs }: BaseStora
   }
   return forms;
 };
+
+/** Whether some matrix of a packed base is rounded, because its file has it in 16 or 32 bits. */
+export const roundsWhenPacked = (
+  config: ModelConfig,
+  storedAs: (name: string) => string,
+): boolean =>
+  layerTensors(config).some(
+    ({ slot, parts }) =>
+      slot in matrixSites &&
+      parts.some(({ name }) => !isLeveled(storedAs(`model.layers.0.${name}`))),
+  );
