@@ -139,19 +139,26 @@ class NetworkBuilder {
     }
   }
 
+  /** What follows the first `depth` bytes, which all texts share. */
   #trie(texts: readonly Uint8Array[], depth: number, next: number): number {
-    const [only] = texts;
-    if (texts.length === 1 && only) {
-      let at = next;
-      for (let i = only.length - 1; i >= depth; i--)
-        at = this.#byte(only[i] as number, only[i] as number, at);
-      return at;
+    const [first = new Uint8Array()] = texts;
+    let end = depth;
+    while (end < first.length && texts.every((text) => text[end] === first[end])) end++;
+    let at = next;
+    // One text: it is told to its end. Several: they part here.
+    if (texts.some((text) => text.length > end)) {
+      const byNext = Map.groupBy(texts, (text) => text[end]);
+      at = this.#split(
+        Array.from(byNext, ([byte, group]) =>
+          byte === undefined ? next : this.#byte(byte, byte, this.#trie(group, end + 1, next)),
+        ),
+      );
     }
-    const byNext = Map.groupBy(texts, (text) => text[depth]);
-    const targets = Array.from(byNext, ([byte, group]) =>
-      byte === undefined ? next : this.#byte(byte, byte, this.#trie(group, depth + 1, next)),
-    );
-    return this.#split(targets);
+    for (let i = end - 1; i >= depth; i--) {
+      const byte = first[i] as number;
+      at = this.#byte(byte, byte, at);
+    }
+    return at;
   }
 
   #repeat({ part, min, max }: Extract<Expression, { kind: 'repeat' }>, next: number): number {

@@ -40,6 +40,8 @@ export type CompileSchema = (schema: unknown, place: SchemaPlace) => Expression;
 
 /** More make a single step of the grammar slow. */
 const maxProperties = 1000;
+/** Characters of a name. */
+const maxName = 256;
 
 interface Property {
   readonly name: string;
@@ -63,6 +65,9 @@ function propertiesOf(
     throw malformed(place, `"${undeclared[0]}" is required, but no such property is allowed`);
   if (Object.keys(declared).length + undeclared.length > maxProperties)
     throw malformed(place, `it has more than ${maxProperties} properties`);
+  const long = [...Object.keys(declared), ...undeclared].find((name) => name.length > maxName);
+  if (long !== undefined)
+    throw malformed(place, `a property has a name of more than ${maxName} characters`);
   const property = (name: string, of: unknown, at: SchemaPlace): Property => ({
     name,
     pair: pairOf(name, compile(of, at)),

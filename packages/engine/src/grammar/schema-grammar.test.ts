@@ -271,6 +271,15 @@ describe('what is not followed', () => {
       levels === 0 ? {} : { type: 'array', items: deep(levels - 1) };
     expect(errorOf(deep(200)).message).toMatch(/nested deeper/);
     expect(errorOf({ description: 'x'.repeat(300_000) }).message).toMatch(/limit is/);
+    const long = 'x'.repeat(50_000);
+    expect(accepts({ enum: [`${long}a`, `${long}b`] }, `"${long}b"`, `"${long}"`)).toEqual([
+      true,
+      false,
+    ]);
+    expect(errorOf({ type: 'object', properties: { [long]: {} } }).message).toMatch(/name of more/);
+    expect(
+      errorOf({ oneOf: Array.from({ length: 200 }, (_, i) => ({ const: i })) }).message,
+    ).toMatch(/128 branches/);
     const wide = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`p${i}`, {}]));
     expect(errorOf({ type: 'object', properties: wide }).message).toMatch(/1000 properties/);
   });

@@ -38,6 +38,9 @@ const maxNesting = 64;
 /** Schemas that one schema may lead to; merging can multiply them. */
 const maxSchemas = 20_000;
 
+/** Branches of `oneOf`, which are compared each with each. */
+const maxBranches = 128;
+
 type TypeGrammar = (schema: SchemaObject, place: SchemaPlace, compile: CompileSchema) => Expression;
 
 const typeGrammars: Record<JsonType, TypeGrammar> = {
@@ -168,6 +171,8 @@ class SchemaCompiler {
   }
 
   #checkDisjoint(branches: readonly unknown[], place: SchemaPlace): void {
+    if (branches.length > maxBranches)
+      throw unsupported(place, 'oneOf', `more than ${maxBranches} branches; use anyOf`);
     const resolve = (schema: unknown): unknown => this.#resolve(schema, place);
     for (const [i, branch] of branches.entries())
       for (let j = 0; j < i; j++)

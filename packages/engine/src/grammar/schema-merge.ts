@@ -48,7 +48,8 @@ const meetProperties: Meet = (a, b, place) => {
 };
 
 const meetEnums: Meet = (a, b, place) => {
-  const values = listOf(a).filter((value) => listOf(b).some((other) => same(value, other)));
+  const others = new Set(listOf(b).map((value) => JSON.stringify(value)));
+  const values = listOf(a).filter((value) => others.has(JSON.stringify(value)));
   if (values.length === 0) throw malformed(place, 'no value is in both enums');
   return values;
 };

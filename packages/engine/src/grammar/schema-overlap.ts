@@ -2,7 +2,6 @@
 // "disjoint" only on proof: different types, different constants, or a required property that tells the
 // two apart.
 import { isObject, jsonTypes, type SchemaObject } from './schema-keywords.ts';
-import { same } from './schema-merge.ts';
 
 const maxLevels = 4;
 
@@ -56,6 +55,9 @@ export function areDisjoint(a: unknown, b: unknown, resolve: Resolve, level = 0)
   if (level > maxLevels || !isObject(left) || !isObject(right)) return false;
   if (!typesMeet(typesOf(left), typesOf(right))) return true;
   const [some, others] = [constants(left), constants(right)];
-  if (some && others) return !some.some((value) => others.some((other) => same(value, other)));
+  if (some && others) {
+    const spelled = new Set(others.map((value) => JSON.stringify(value)));
+    return !some.some((value) => spelled.has(JSON.stringify(value)));
+  }
   return toldApart(left, right, resolve, level);
 }
