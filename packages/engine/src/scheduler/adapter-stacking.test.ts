@@ -143,6 +143,20 @@ describe('createAdapterStacking', () => {
     expect(setup.stacking.ranks).toBe(128);
   });
 
+  it('feeds sequences in order of their ids, which llama.cpp computes at once', () => {
+    const setup = setUp();
+    const order: number[] = [];
+    const { batch } = setup.context;
+    const add = batch.add.bind(batch);
+    batch.add = (token, position, sequence, output) => {
+      order.push(sequence);
+      add(token, position, sequence, output);
+    };
+    const all = [0, 1, 0, 1, -1, 0].map((adapter) => ({ adapter, length: 10 }));
+    run(all, [[1, 1, 1, 1, 1, 1]], setup);
+    expect(order).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
   it('goes over to a smaller stack, and to none, when that has become worth it', () => {
     const setup = setUp(1024);
     const both = [

@@ -169,7 +169,10 @@ class Stacking implements AdapterStacking {
   #decodeStacked(group: readonly Share[]): void {
     const { context } = this.#options;
     const tokens = sum(group.map((share) => share.tokens));
-    const feeds = group.flatMap((share) => [...share.feeds]);
+    // llama.cpp cuts a batch where the ids of sequences do not rise by one.
+    const feeds = group
+      .flatMap((share) => share.feeds)
+      .toSorted((a, b) => a.slot.sequence - b.slot.sequence);
     try {
       this.#choose(group, tokens);
     } catch (error) {
