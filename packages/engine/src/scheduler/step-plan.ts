@@ -29,6 +29,12 @@ export interface PlanLimits {
 
 /** A step longer than this is felt as a stall, by whoever cancels too. */
 const longestStepMs = 4000;
+/**
+ * Large steps in a row, and their milliseconds, before streams get their turn: a burst of short prompts is
+ * read through, so that its last is not made to wait for the answers of its first.
+ */
+const largeInARow = 3;
+const largeInARowMs = 2500;
 /** A prompt with more left than this is long: it may not stall streams. */
 const longPrompt = 512;
 /** Beside streams a long prompt gets this share of the time of their own step: tokens come at 1/2.7 of their rate. */
@@ -85,9 +91,8 @@ function inOrder(slots: readonly PlannedSlot[], step: number): PlannedSlot[] {
 /** Enough is left of its first part for a large piece. */
 const isLarge = (slot: PlannedSlot): boolean => slot.cut - slot.fed >= largePiece;
 
-/** Small pieces of equal length, as few as possible. */
-const smallPiece = (tokens: number): number =>
-  Math.ceil(tokens / Math.ceil(tokens / (largePiece - 1)));
+/** As much as a small piece can be: what is left then is often one token, which costs least. */
+const smallPiece = (tokens: number): number => Math.min(tokens, largePiece - 1);
 
 const bySequence = (feeds: readonly PlannedFeed[]): PlannedFeed[] =>
   feeds.toSorted((a, b) => a.slot.sequence - b.slot.sequence);
@@ -167,7 +172,9 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
   const { limits, costs, draft = () => null } = options;
   let step = 0;
   let smallSteps = 0;
-  let lastWasLarge = false;
+  /** Large steps since the last small one, and what they were expected to take. */
+  let inARow = 0;
+  let inARowMs = 0;
 
   /** Tokens of a long prompt that may be fed beside `running` streams now. */
   function gentle(running: number): { readonly large: number; readonly small: number } {
@@ -176,6 +183,8 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
     return { large: smallSteps >= seldom ? seldomTokens : 0, small: 0 };
   }
 
+  const mayGoOn = (): boolean => inARow < largeInARow && inARowMs < largeInARowMs;
+
   function planOf(prompts: Prompts): { feeds: PlannedFeed[]; large: boolean } {
     const { running, tails, short, long } = prompts;
     const tokens = Math.min(
@@ -183,7 +192,7 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
       Math.max(largePiece, running.length, costs.within(longestStepMs, limits.tokens)),
     );
     // First those who get their first token by it; then by turns with the streams.
-    if (short.length > 0 && (running.length === 0 ? tails.length === 0 : !lastWasLarge))
+    if (short.length > 0 && (running.length === 0 ? tails.length === 0 : mayGoOn()))
       return { feeds: planLarge(short, { ...limits, tokens }), large: true };
     const share = long.length > 0 ? gentle(running.length) : { large: 0, small: 0 };
     if (share.large > 0) {
@@ -199,8 +208,14 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
     next: (slots) => {
       step++;
       const { feeds, large } = planOf(sortOut(slots, step));
-      lastWasLarge = large;
-      if (!large) smallSteps++;
+      if (large) {
+        inARow++;
+        inARowMs += costs.estimate(feeds.reduce((sum, { count }) => sum + count, 0));
+      } else {
+        smallSteps++;
+        inARow = 0;
+        inARowMs = 0;
+      }
       return feeds;
     },
   };
