@@ -2,7 +2,7 @@
 // SIGTERM, a parent that dies. The first line of its data says what it does:
 //   {"script":{"steps":6,"stepMs":10,"checkpointEvery":2,"dieAtStep":3,"failAtStep":null,"badRows":0}}
 // `dieAtStep` kills it there the first `dieTimes` times, counted in the output folder.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -73,7 +73,11 @@ async function train(output: string): Promise<void> {
   const state = existsSync(statePath)
     ? (JSON.parse(readFileSync(statePath, 'utf8')) as { step: number; deaths: number })
     : { step: 0, deaths: 0 };
-  const save = (): void => writeFileSync(statePath, JSON.stringify(state));
+  // Renamed into place: the next attempt may read while this one is killed.
+  const save = (): void => {
+    writeFileSync(`${statePath}.${process.pid}`, JSON.stringify(state));
+    renameSync(`${statePath}.${process.pid}`, statePath);
+  };
   let stopping = false;
   process.on('SIGTERM', () => (stopping = true));
   process.stdin.on('end', () => (stopping = true)).resume();
