@@ -107,6 +107,12 @@ describe('training as a library', () => {
     for await (const event of train(config, { output, folder })) events.push(event);
     const losses = stepsOf(events).map(({ loss }) => loss);
     expect(losses.at(-1)).toBeLessThan((losses[0] ?? 0) / 2);
+    const again = join(folder, 'full again');
+    for await (const _event of train(config, { output: again, folder }));
+    const [one, other] = [output, again].map((path) =>
+      readFileSync(join(path, 'model.safetensors')),
+    );
+    expect(one && other?.equals(one)).toBe(true);
     await using trained = await openModelWeights(output);
     const name = 'model.layers.1.self_attn.q_proj.weight';
     const exact = await trained.readFloats(name);
