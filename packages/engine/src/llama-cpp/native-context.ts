@@ -106,6 +106,7 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
   const { ubatchTokens = options.batchTokens } = options;
   const split = { ubatchTokens, unified: sharedTokens !== null };
   let stackFailure: string | null = null;
+  let decodeMs = 0;
   let open = true;
 
   return {
@@ -117,9 +118,14 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
     outputs: options.outputs,
     decode: () => {
       mask?.begin(() => splitRows(batch.rows(), split));
+      const start = performance.now();
       const outcome = outcomes[llama.decode(context, batch.struct())] ?? 'failed';
+      decodeMs += performance.now() - start;
       if (outcome === 'ok') stackFailure ??= mask?.end() ?? null;
       return stackFailure === null ? outcome : 'failed';
+    },
+    get decodeMs() {
+      return decodeMs;
     },
     logits: rowsView(() => llama.logits(context), options.outputs, parts.vocabularySize),
     embedding: rowsView(() => llama.embeddings(context), options.outputs, parts.embeddingWidth),

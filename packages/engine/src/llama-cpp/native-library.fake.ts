@@ -164,6 +164,7 @@ function createFakeContext(options: ContextOptions, controls: FakeControls): Nat
     sequenceTokens: options.sequenceTokens,
     sequences: options.sequences,
     outputs: options.outputs,
+    decodeMs: 0,
     decode: () => {
       const outcome = controls.nextOutcome;
       controls.nextOutcome = 'ok';

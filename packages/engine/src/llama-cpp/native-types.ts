@@ -123,6 +123,8 @@ export interface NativeContext extends SequenceMemory {
   readonly outputs: number;
   /** Decodes the batch, blocking. The caller keeps size and outputs within the options. */
   decode(): DecodeOutcome;
+  /** Milliseconds spent in `decode` so far. */
+  readonly decodeMs: number;
   /** Row `index` (0-based, in order of the batch's outputs) of the last decode: float32 [vocabulary]. Valid until the next. */
   logits(index: number): Float32Array;
   /** Token `index` of the last decode, in a context for embeddings: float32 [embeddingWidth]. Valid until the next. */

@@ -91,7 +91,7 @@ export class Scheduler {
     this.#strategy = strategy;
     this.#places = options.slots ?? context.sequences;
     const limits = { tokens: context.batch.capacity, outputs: context.outputs };
-    this.#speculation = createSpeculation(this.#costs);
+    this.#speculation = createSpeculation(this.#costs, context.sharedTokens !== null);
     const speculates = options.speculates === true && context.partial;
     const draft = speculates ? { draft: this.#speculation.draft } : {};
     this.#planner = createStepPlanner({ limits, costs: this.#costs, ...draft });
@@ -178,10 +178,11 @@ export class Scheduler {
     this.#expire(start);
     this.#admit(start);
     this.#resolveWaiting();
+    const decodeMs = this.#context.decodeMs;
     const plan = this.#planWithRoom();
-    const decodeMs = plan.length > 0 ? this.#decode(plan) : 0;
+    if (plan.length > 0) this.#decode(plan);
     this.#sweep();
-    this.#overheadMs += performance.now() - start - decodeMs;
+    this.#overheadMs += performance.now() - start - (this.#context.decodeMs - decodeMs);
   }
 
   /** Writes a part of the prefix cache to its files; false when all is written. */
@@ -222,14 +223,13 @@ export class Scheduler {
     }
   }
 
-  /** Decodes and looks what became of it. Returns the milliseconds of the decode. */
-  #decode(plan: readonly PlannedFeed[]): number {
+  /** Decodes and looks what became of it. */
+  #decode(plan: readonly PlannedFeed[]): void {
     const before = plan.map(({ slot }) => slot.fed);
     const tokens = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
     const start = performance.now();
     this.#strategy.run(plan);
-    const ms = performance.now() - start;
-    this.#costs.record(tokens, ms);
+    this.#costs.record(tokens, performance.now() - start);
     this.#steps++;
     for (const [i, { slot, count, drafts }] of plan.entries()) {
       const running = slot as RunningSlot;
@@ -244,7 +244,6 @@ export class Scheduler {
       this.#speculation.record(drafts.length, Math.max(0, slot.fed - from - count));
       if (slot.fed < from + count + drafts.length) this.#pool.truncate(slot.sequence, slot.fed);
     }
-    return ms;
   }
 
   #expire(now: number): void {

@@ -8,6 +8,8 @@ import type { Draft, PlannedSlot } from './step-plan.ts';
 
 /** With more streams the cores have enough to do. */
 const mostStreams = 8;
+/** With a cache each, sequences of unequal length are computed one after the other: guesses cost a pass. */
+const mostStreamsApart = 1;
 /** Guesses for a stream and step. */
 const mostGuesses = 15;
 const lengths = [1, 2, 3, 5, 7, 11, mostGuesses];
@@ -60,7 +62,9 @@ export interface Speculation {
   readonly stats: { readonly drafted: number; readonly accepted: number };
 }
 
-export function createSpeculation(costs: StepCosts): Speculation {
+/** `shared`: all sequences have one cache, so a decode takes any mixture at once. */
+export function createSpeculation(costs: StepCosts, shared: boolean): Speculation {
+  const most = shared ? mostStreams : mostStreamsApart;
   const experiences = new WeakMap<SequenceTask, Experience>();
   const stats = { drafted: 0, accepted: 0 };
 
@@ -99,7 +103,7 @@ export function createSpeculation(costs: StepCosts): Speculation {
 
   return {
     draft: (running) => {
-      if (running.length === 0 || running.length > mostStreams) return null;
+      if (running.length === 0 || running.length > most) return null;
       const known = new Map<PlannedSlot, Experience>();
       for (const slot of running) {
         const experience = slot.task.speculative === true ? guess(slot) : null;

@@ -1,0 +1,65 @@
+// Where prompts are cut, and what they may take from each other.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { cutOf, largePiece, nextLargePiece, reusable } from './prompt-cut.ts';
+
+describe('the cut', () => {
+  it('lies at a multiple of a large piece, before the last token', () => {
+    expect([1, 64, 65, 128, 129, 1000].map((length) => cutOf(length))).toEqual([
+      0, 0, 64, 64, 128, 960,
+    ]);
+  });
+
+  it('lies before the last message when that is short', () => {
+    expect(cutOf(1018, 995)).toBe(995);
+    expect(cutOf(1500, 995)).toBe(1472);
+    expect(cutOf(60, 20)).toBe(0);
+  });
+
+  it('leaves large pieces only before it', () => {
+    fc.assert(
+      fc.property(fc.nat(3000), fc.integer({ min: 128, max: 512 }), (length, room) => {
+        fc.pre(length >= largePiece);
+        for (let left = length; left > 0;) {
+          const piece = nextLargePiece(left, room);
+          expect(piece).toBeGreaterThanOrEqual(largePiece);
+          expect(piece).toBeLessThanOrEqual(room);
+          left -= piece;
+        }
+      }),
+    );
+  });
+});
+
+describe('what is taken over', () => {
+  it('is everything when both were cut at the same place', () => {
+    expect(reusable(1010, 995, 995)).toBe(1010);
+    expect(reusable(319, 256, 256)).toBe(319);
+  });
+
+  it('ends where one was computed in another way', () => {
+    expect(reusable(1000, 960, 1088)).toBe(960);
+    expect(reusable(1000, Infinity, 960)).toBe(960);
+  });
+
+  it('leaves enough for a large piece before the cut', () => {
+    expect(reusable(1000, Infinity, 1020)).toBe(956);
+  });
+
+  it('is all of a long answer, whose numbers are its own', () => {
+    expect(reusable(900, 300, 960)).toBe(900);
+  });
+
+  it('is nothing when it saves nothing', () => {
+    expect(reusable(15, Infinity, 0)).toBe(0);
+  });
+
+  it('is never more than what is common', () => {
+    const place = fc.nat(2000);
+    fc.assert(
+      fc.property(place, place, place, (common, smallFrom, cut) => {
+        expect(reusable(common, smallFrom, cut)).toBeLessThanOrEqual(common);
+      }),
+    );
+  });
+});
