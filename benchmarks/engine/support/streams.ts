@@ -17,7 +17,7 @@ export interface Peer extends AsyncDisposable {
 }
 
 export interface Measurement {
-  /** Tokens a second while all streams generate. */
+  /** Tokens a second after the first token of any stream: a server may run streams one after the other. */
   readonly rate: number;
   /** Tokens a second from the first request to the last token. */
   readonly wholeRate: number;
@@ -44,11 +44,11 @@ export async function measureStreams(
   const start = performance.now();
   const before = peer.usage().processorMs;
   const all = await Promise.all(requests.map((request) => peer.stream(request)));
-  const lastFirst = Math.max(...all.map(({ first }) => first));
+  const earliest = Math.min(...all.map(({ first }) => first));
   const end = Math.max(...all.map(({ last }) => last));
   const tokens = requests.reduce((sum, request) => sum + request.tokens, 0);
   return {
-    rate: ((tokens - requests.length) * 1000) / (end - lastFirst),
+    rate: ((tokens - requests.length) * 1000) / (end - earliest),
     wholeRate: (tokens * 1000) / (end - start),
     firstMs: all.map(({ first }) => first - start),
     processorMs: (peer.usage().processorMs - before) / tokens,
