@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-export interface StoredPrefix {
+interface StoredPrefix {
   /** Name of the file. */
   readonly file: string;
   readonly tokens: Int32Array;

@@ -76,7 +76,7 @@ export interface FakeSchedulerOptions extends SchedulerOptions {
 }
 
 /** One decode's tokens of one sequence. */
-export interface FakeFeed {
+interface FakeFeed {
   readonly sequence: number;
   readonly from: number;
   readonly tokens: readonly number[];
