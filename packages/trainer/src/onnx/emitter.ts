@@ -37,7 +37,7 @@ export interface NodeSpec {
 }
 
 /** Element types of tensors that enter, leave or are stored in a model. */
-export type TensorDType = 'float32' | 'int64' | 'int8' | 'uint8';
+type TensorDType = 'float32' | 'int64' | 'int8' | 'uint8';
 
 export interface TensorInfo {
   readonly name: string;

@@ -25,7 +25,7 @@ export interface BlockForm {
   readonly zero: number;
   readonly hasOffset: boolean;
 }
-export interface Int8Form {
+interface Int8Form {
   readonly kind: 'int8';
   /** Columns that are multiplied in float32. */
   readonly outliers: number;
