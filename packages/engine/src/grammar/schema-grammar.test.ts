@@ -266,6 +266,15 @@ describe('what is not followed', () => {
     expect(() => grammarOf(schema)).toThrow(reason);
   });
 
+  it('is a schema that doubles where it is written out', () => {
+    const levels = Array.from({ length: 60 }, (_, i) => {
+      const next = { $ref: `#/$defs/${i + 1}` };
+      return { allOf: [next, next] };
+    });
+    const schema = { $ref: '#/$defs/0', $defs: { ...levels, 60: { type: 'object' } } };
+    expect(errorOf(schema).message).toMatch(/more than 256 schemas/);
+  });
+
   it('is a schema too large, too deep or too wide', () => {
     const deep = (levels: number): object =>
       levels === 0 ? {} : { type: 'array', items: deep(levels - 1) };

@@ -38,6 +38,8 @@ const maxNesting = 64;
 /** Schemas that one schema may lead to; merging can multiply them. */
 const maxSchemas = 20_000;
 
+/** Schemas merged into one; written out, `allOf` of `allOf` can double with each level. */
+const maxMerged = 256;
 /** Branches of `oneOf`, which are compared each with each. */
 const maxBranches = 128;
 
@@ -127,6 +129,8 @@ class SchemaCompiler {
     const { $ref, allOf: _, ...rest } = schema;
     const parts = [...(arrayAt(schema, 'allOf', place) ?? [])];
     if ($ref !== undefined) parts.push({ $ref });
+    if (parts.length > maxMerged)
+      throw unsupported(place, 'allOf', `more than ${maxMerged} schemas`);
     let merged: SchemaObject = rest;
     for (const [i, part] of parts.entries()) {
       const at = inside(place, 'allOf', i);
