@@ -2,6 +2,7 @@
 // validate and document) and sdk (to type).
 import { z } from 'zod';
 import { modelObjectSchema, paritySchema } from './openai.ts';
+import { truncatePolicies } from './run-config.ts';
 
 export const operationSchema = z.object({
   id: z.string(),
@@ -71,6 +72,7 @@ export const dataCheckSchema = z.object({
   file_id: z.string(),
   model: z.string(),
   context_length: z.int().min(8).optional(),
+  truncate: z.enum(truncatePolicies).optional(),
   /** Rendered examples to return with their loss mask. */
   preview: z.int().min(0).max(50).default(1),
 });

@@ -190,6 +190,11 @@ export const supervisedHyperparametersSchema = z.looseObject({
   learning_rate_multiplier: autoOr(z.number().positive().max(1000)),
 });
 
+export const dpoHyperparametersSchema = supervisedHyperparametersSchema.extend({
+  /** How strongly answers are held to the reference; run config's `dpo.beta`. */
+  beta: autoOr(z.number().positive().max(10)),
+});
+
 export const createFineTuningJobSchema = z.looseObject({
   model: z.string().min(1).max(256),
   training_file: z.string().min(1).max(256),
@@ -204,9 +209,10 @@ export const createFineTuningJobSchema = z.looseObject({
       supervised: z
         .looseObject({ hyperparameters: supervisedHyperparametersSchema.optional() })
         .optional(),
+      dpo: z.looseObject({ hyperparameters: dpoHyperparametersSchema.optional() }).optional(),
     })
     .optional(),
-  /** Overrides of the run config's sections (lora, train, data, checkpoint, runtime). */
+  /** Overrides of the run config's sections (method, lora, train, dpo, data, checkpoint, runtime). */
   corral: z.looseObject({ config: z.record(z.string(), z.unknown()).optional() }).optional(),
 });
 export type CreateFineTuningJob = z.infer<typeof createFineTuningJobSchema>;

@@ -29,6 +29,9 @@ export const dataFormats = [
   'text',
   'preference',
 ] as const;
+/** What becomes of conversations longer than the context. */
+export const truncatePolicies = ['error', 'drop', 'cut'] as const;
+export type TruncatePolicy = (typeof truncatePolicies)[number];
 export const lossScopes = ['assistant', 'last', 'all'] as const;
 export const scheduleNames = ['cosine', 'linear', 'constant'] as const;
 export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'directml', 'coreml'] as const;
@@ -45,7 +48,7 @@ export const runConfigSchema = z.strictObject({
     /** Tokens of one sequence; longer examples are an error unless `truncate` says otherwise. */
     context_length: z.int().min(8).max(1_048_576).default(2048),
     /** Of longer conversations: refuse the data, leave them out, or cut their ends; told in each case. */
-    truncate: z.enum(['error', 'drop', 'cut']).default('error'),
+    truncate: z.enum(truncatePolicies).default('error'),
     /** Several examples share one row of the batch; changes layout and speed, never the numbers. */
     packing: z.boolean().default(true),
     loss_on: z.enum(lossScopes).default('assistant'),

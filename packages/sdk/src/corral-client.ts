@@ -32,6 +32,7 @@ import {
   type RenderedPrompt,
   type ServingForm,
   type ServerStatus,
+  type TruncatePolicy,
 } from '@corral/contracts';
 import {
   CorralApiError,
@@ -92,6 +93,7 @@ export interface CorralClient {
       model: string;
       preview?: number;
       contextLength?: number;
+      truncate?: TruncatePolicy;
     }): Promise<DataReport>;
   };
   readonly jobs: {
@@ -271,7 +273,7 @@ export function createCorralClient(options: ClientOptions): CorralClient {
         send(`/api/v1/operations/${part(id)}`, { contract: operationSchema, signal }),
     },
     data: {
-      check: ({ fileId, model, preview = 1, contextLength }) =>
+      check: ({ fileId, model, preview = 1, contextLength, truncate }) =>
         send('/api/v1/data/check', {
           method: 'POST',
           body: {
@@ -279,6 +281,7 @@ export function createCorralClient(options: ClientOptions): CorralClient {
             model,
             preview,
             ...(contextLength !== undefined && { context_length: contextLength }),
+            ...(truncate !== undefined && { truncate }),
           },
           contract: trusted<DataReport>(),
         }),

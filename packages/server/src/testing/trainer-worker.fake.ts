@@ -17,6 +17,8 @@ interface Script {
   readonly dieTimes: number;
   readonly failAtStep: number | null;
   readonly badRows: number;
+  /** What the data check says the rows are. */
+  readonly format: string;
 }
 
 const { values, positionals } = parseArgs({
@@ -29,6 +31,7 @@ const { values, positionals } = parseArgs({
 });
 const config = parse(readFileSync(values.config ?? '', 'utf8')) as {
   model: string;
+  method: string;
   data: { train: string };
   train: { seed: number; learning_rate: number };
 };
@@ -41,6 +44,7 @@ const script: Script = {
   dieTimes: 1,
   failAtStep: null,
   badRows: 0,
+  format: 'chat',
   ...(JSON.parse(lines[0] ?? '{}') as { script?: Partial<Script> }).script,
 };
 const say = (value: RunEvent | DataReport): void =>
@@ -54,7 +58,8 @@ function check(): void {
   }));
   say({
     path: config.data.train,
-    format: 'chat',
+    format: script.format,
+    container: 'JSON lines',
     rows: lines.length,
     examples: lines.length - script.badRows,
     tokens: { total: 100, mean: 10, max: 20, p95: 18 },
@@ -84,7 +89,7 @@ async function train(output: string): Promise<void> {
   process.stdout.write('a library says hello\n');
   say({
     type: 'started',
-    method: 'lora',
+    method: config.method,
     total_steps: script.steps,
     examples: lines.length,
     validation_examples: 0,
@@ -94,7 +99,8 @@ async function train(output: string): Promise<void> {
     resumed_from_step: state.step === 0 ? null : state.step,
   });
   say({ type: 'phase', name: 'loading', done: 1, total: 1 });
-  if (state.step === 0) say({ type: 'validation', step: 0, loss: 3, token_accuracy: 0.1 });
+  if (state.step === 0)
+    say({ type: 'validation', step: 0, loss: 3, token_accuracy: 0.1, ...rewards(0.5) });
   while (state.step < script.steps) {
     if (stopping) {
       save();
@@ -125,10 +131,14 @@ async function train(output: string): Promise<void> {
       say({ type: 'checkpoint', step: state.step, path: statePath });
     }
   }
-  say({ type: 'validation', step: state.step, loss: 1, token_accuracy: 0.9 });
+  say({ type: 'validation', step: state.step, loss: 1, token_accuracy: 0.9, ...rewards(1) });
   finish(output, state.step);
   process.exit(trainerExitCodes.finished);
 }
+
+/** What only preference pairs have. */
+const rewards = (accuracy: number) =>
+  config.method === 'dpo' ? { reward_accuracy: accuracy, reward_margin: accuracy - 0.5 } : {};
 
 const stepEvent = (step: number): RunEvent => ({
   type: 'step',
@@ -142,6 +152,7 @@ const stepEvent = (step: number): RunEvent => ({
   token_accuracy: 0.5,
   memory_bytes: 1000 + step,
   seconds_left: (script.steps - step) * 0.01,
+  ...rewards(0.75),
 });
 
 /** What a run leaves: the same bytes however often it was interrupted. */

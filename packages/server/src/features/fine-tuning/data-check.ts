@@ -17,7 +17,7 @@ const retryAfterSeconds = 5;
 
 export type DataCheck = (
   project: string,
-  request: z.output<typeof dataCheckSchema>,
+  request: CheckRequest,
   signal: AbortSignal,
 ) => Promise<DataReport>;
 
@@ -35,12 +35,7 @@ export function createDataCheck(deps: {
     const base = await models.resolveBase(db, project, request.model);
     const file = await files.get(project, request.file_id);
     requireDataEnding(file.filename, 'file_id');
-    const { config } = mapRunConfig(
-      request.context_length === undefined
-        ? {}
-        : { corral: { config: { data: { context_length: request.context_length } } } },
-      base.defaults,
-    );
+    const { config } = mapRunConfig({ corral: { config: overridesOf(request) } }, base.defaults);
     if (running >= maxChecks) {
       throw new CorralError('rate_limit_exceeded', {
         params: { reason: `${running} data checks are running, which is the limit.` },
@@ -67,6 +62,16 @@ export function createDataCheck(deps: {
     }
   };
 }
+
+type CheckRequest = z.output<typeof dataCheckSchema>;
+
+/** What of a run's configuration decides how rows are judged. */
+const overridesOf = ({ context_length, truncate }: CheckRequest) => ({
+  data: {
+    ...(context_length !== undefined && { context_length }),
+    ...(truncate !== undefined && { truncate }),
+  },
+});
 
 function foreseen(error: unknown): never {
   if (!(error instanceof TrainerDied)) throw error;

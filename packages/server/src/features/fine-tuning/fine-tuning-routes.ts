@@ -19,6 +19,7 @@ import type { Idempotency } from '../../idempotency/idempotency.ts';
 import type { DataCheck } from './data-check.ts';
 import type { CheckpointRow, EventRow, JobRow } from './fine-tuning-store.ts';
 import type { FineTuningService } from './fine-tuning-service.ts';
+import { methodObject } from './job-method.ts';
 import { hasSucceeded } from './job-state.ts';
 
 const read = { scope: ['read', 'training'] } as const;
@@ -48,7 +49,7 @@ function toJob(row: JobRow): FineTuningJob {
     seed: row.seed,
     organization_id: row.project_id,
     hyperparameters: { ...row.hyperparameters },
-    method: { type: 'supervised', supervised: { hyperparameters: { ...row.hyperparameters } } },
+    method: methodObject(row.config.method, row.hyperparameters),
     integrations: [],
     metadata: row.metadata,
     suffix: row.suffix,

@@ -8,6 +8,8 @@ export interface Hyperparameters {
   readonly n_epochs: number;
   readonly batch_size: number;
   readonly learning_rate_multiplier: number;
+  /** Of method dpo. */
+  readonly beta?: number;
 }
 interface JobError {
   readonly code: string;

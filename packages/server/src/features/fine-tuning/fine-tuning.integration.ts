@@ -94,6 +94,75 @@ describe('a fine-tuning job', () => {
     ]);
   });
 
+  it('learns from preference pairs in the words of OpenAI, and reports rewards', async () => {
+    await start();
+    const hyperparameters = { n_epochs: 1, beta: 0.2 };
+    const made = await create(
+      { steps: 2, format: 'preference' },
+      { method: { type: 'dpo', dpo: { hyperparameters } } },
+    );
+    expect(made.json).toMatchObject({
+      method: { type: 'dpo', dpo: { hyperparameters: { n_epochs: 1, batch_size: 4, beta: 0.2 } } },
+      corral: { config: { method: 'dpo', dpo: { beta: 0.2 } } },
+    });
+    const job = await until(made.json.id, 'succeeded');
+    expect(fake.adapters).toMatchObject([{ id: job.fine_tuned_model, base: 'tiny' }]);
+    const lines = await server.call('GET', `/v1/fine_tuning/jobs/${job.id}/events?limit=1000`);
+    const measured = (lines.json.data as { type: string; data: object }[])
+      .filter(({ type }) => type === 'metrics')
+      .map(({ data }) => data);
+    expect(measured).toHaveLength(4);
+    expect(measured[1]).toMatchObject({
+      step: 2,
+      train_reward_accuracy: 0.75,
+      train_reward_margin: 0.25,
+    });
+    const csv = await server.call('GET', `/v1/files/${job.result_files[0]}/content`);
+    expect(csv.text.split('\n')[0]).toContain('valid_reward_margin');
+  });
+
+  it('refuses preference pairs for a method that cannot use them, before it starts', async () => {
+    await start();
+    const made = await create({ format: 'preference' });
+    await expect(until(made.json.id, 'succeeded')).rejects.toThrow('preference pairs');
+    expect((await get(made.json.id)).error).toMatchObject({
+      code: 'data_invalid',
+      param: 'training_file',
+    });
+  });
+
+  it('trains on and measures by files of each kind', async () => {
+    await start();
+    const endings = ['csv', 'tsv', 'json', 'parquet', 'txt'];
+    const jobs = endings.map(async (ending) => {
+      const fields = { file: `rows.${ending}`, purpose: 'fine-tune' };
+      const { json: file } = await server.upload('{"script": {"steps": 1}}\n', { fields });
+      const { json } = await server.call('POST', '/v1/fine_tuning/jobs', {
+        body: { model: 'tiny', training_file: file.id, validation_file: file.id },
+      });
+      return (await until(json.id, 'succeeded')).validation_file === file.id;
+    });
+    expect(await Promise.all(jobs)).toEqual(endings.map(() => true));
+  });
+
+  it('is refused at once, by name, for methods that are not offered', async () => {
+    await start();
+    const refused = async (extra: object) => {
+      const { status, json } = await create({}, extra);
+      return [status, json.error.code, json.error.param];
+    };
+    expect(await refused({ method: { type: 'reinforcement', reinforcement: {} } })).toEqual([
+      400,
+      'unsupported_parameter',
+      'method.type',
+    ]);
+    expect(await refused({ corral: { config: { method: 'pretrain' } } })).toEqual([
+      400,
+      'unsupported_parameter',
+      'corral.config.method',
+    ]);
+  });
+
   it('fails before it starts when rows cannot be used, and names them', async () => {
     await start();
     const made = await create({ badRows: 25 });

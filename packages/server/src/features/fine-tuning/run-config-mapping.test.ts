@@ -70,26 +70,91 @@ describe('OpenAI request to run configuration', () => {
   });
 
   it.each([
-    [{ method: { type: 'dpo' } }, 'method.type'],
+    [{ method: { type: 'reinforcement' } }, 'method.type'],
+    [{ method: { type: 'supervised', dpo: {} } }, 'method.dpo'],
+    [{ method: { type: 'dpo', supervised: {} } }, 'method.supervised'],
+    [{ method: { type: 'dpo', reinforcement: {} } }, 'method.reinforcement'],
     [{ hyperparameters: { beta: 1 } }, 'hyperparameters.beta'],
+    [
+      { method: { type: 'supervised', supervised: { hyperparameters: { beta: 1 } } } },
+      'method.supervised.hyperparameters.beta',
+    ],
     [{ corral: { config: { model: '/etc/passwd' } } }, 'corral.config.model'],
     [{ corral: { config: { data: { train: '/etc/passwd' } } } }, 'corral.config.data.train'],
     [{ corral: { config: { data: { validation: '/x' } } } }, 'corral.config.data.validation'],
     [{ corral: { config: { lora: { init: '/x' } } } }, 'corral.config.lora.init'],
     [{ corral: { config: { method: 'full' } } }, 'corral.config.method'],
-    [{ corral: { config: { method: 'dpo' } } }, 'corral.config.method'],
     [{ corral: { config: { method: 'pretrain' } } }, 'corral.config.method'],
+    [{ corral: { config: { method: 'grpo' } } }, 'corral.config.method'],
+    [{ corral: { config: { method: 'constructor' } } }, 'corral.config.method'],
+    [{ method: { type: 'dpo' }, corral: { config: { method: 'qlora' } } }, 'corral.config.method'],
+    [
+      { method: { type: 'supervised' }, corral: { config: { method: 'dpo' } } },
+      'corral.config.method',
+    ],
     [{ corral: { config: { data: { format: 'preference' } } } }, 'corral.config.data.format'],
+    [
+      { method: { type: 'dpo' }, corral: { config: { data: { format: 'chat' } } } },
+      'corral.config.data.format',
+    ],
     [{ corral: { config: { lora: 5 } } }, 'corral.config.lora'],
   ] satisfies [object, string][])('refuses %j by name', (request, param) => {
     expect(errorOf(request)).toMatchObject({ code: 'unsupported_parameter', param });
   });
 
+  it('says what to do instead for methods that give a whole model', () => {
+    const { message } = errorOf({ corral: { config: { method: 'full' } } });
+    expect(message).toContain('corral train');
+    expect(message).toContain('corral models import');
+  });
+
   it.each([
     [{ method: 'qlora' }, { method: 'qlora' }],
+    [{ method: 'dpo', data: { format: 'preference' } }, { method: 'dpo' }],
     [{ runtime: { precision: 'int8' } }, { runtime: { precision: 'int8' } }],
+    [{ lora: { use_rslora: true } }, { lora: { use_rslora: true } }],
+    [{ data: { truncate: 'cut' } }, { data: { truncate: 'cut' } }],
   ])('takes %j', (config, expected) => {
     expect(mapRunConfig({ corral: { config } }, {}).config).toMatchObject(expected);
+  });
+
+  it('leaves the finer choice of a method to corral.config', () => {
+    const supervised = { method: { type: 'supervised' } };
+    expect(map(supervised).config.method).toBe('lora');
+    const config = { method: 'qlora' };
+    expect(map({ ...supervised, corral: { config } }).config.method).toBe('qlora');
+    expect(mapRunConfig(supervised, { method: 'qlora' }).config.method).toBe('qlora');
+    expect(mapRunConfig({ method: { type: 'dpo' } }, { method: 'qlora' }).config.method).toBe(
+      'dpo',
+    );
+  });
+
+  it("gives preference pairs a rate of their own, a fortieth of the card's", () => {
+    const auto = map({ method: { type: 'dpo' } });
+    expect(auto.config).toMatchObject({ method: 'dpo', dpo: { beta: 0.1 } });
+    expect(auto.config.train.learning_rate).toBeCloseTo(0.00001, 12);
+    expect(auto.hyperparameters).toEqual({
+      n_epochs: 5,
+      batch_size: 8,
+      learning_rate_multiplier: 1,
+      beta: 0.1,
+    });
+    const given = { n_epochs: 1, batch_size: 2, learning_rate_multiplier: 3, beta: 0.4 };
+    const places: Request[] = [
+      { method: { type: 'dpo', dpo: { hyperparameters: given } } },
+      { method: { type: 'dpo' }, hyperparameters: given },
+    ];
+    for (const place of places) {
+      const { config, hyperparameters } = map(place);
+      expect(config).toMatchObject({ dpo: { beta: 0.4 }, train: { epochs: 1, batch_size: 2 } });
+      expect(config.train.learning_rate).toBeCloseTo(0.00003, 12);
+      expect(hyperparameters).toEqual(given);
+    }
+    const config = { method: 'dpo', dpo: { beta: 0.3 }, train: { learning_rate: 0.00002 } };
+    expect(map({ corral: { config } }).hyperparameters).toMatchObject({
+      learning_rate_multiplier: 2,
+      beta: 0.3,
+    });
   });
 
   it('refuses unknown keys and values out of range with all errors at once', () => {

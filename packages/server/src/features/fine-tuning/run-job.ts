@@ -2,11 +2,12 @@
 // Reads the row anew before each step: another may have cancelled, paused or taken it.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CorralError, type DataReport } from '@corral/contracts';
+import { CorralError } from '@corral/contracts';
 import type { FastifyBaseLogger } from 'fastify';
 import { auditFromSystem } from '../../audit/audit-log.ts';
 import type { FilesService } from '../files/index.ts';
 import type { ModelsPort } from '../models/index.ts';
+import { dataProblem, type DataProblem } from './data-problem.ts';
 import { jobStore, type JobRow, type Lease } from './fine-tuning-store.ts';
 import { finishRun, type FinishDependencies } from './finish-run.ts';
 import { addEvent, moveJob, type Move } from './job-moves.ts';
@@ -42,8 +43,6 @@ export interface HeldRun {
 }
 
 const retryPauseMilliseconds = 1000;
-/** Row errors told one by one; the rest are counted. */
-const toldErrors = 20;
 
 /** Throws only what nobody foresaw; the caller counts it as a death of the run. */
 export async function runJob(deps: RunDependencies, run: HeldRun): Promise<void> {
@@ -126,18 +125,25 @@ async function checkData(deps: RunDependencies, run: HeldRun, row: JobRow): Prom
   const signal = AbortSignal.any([run.leave, run.abandon]);
   try {
     const folder = await prepare(deps, row);
+    const { method } = row.config;
     const report = await trainer.check({ config: folder.config, preview: 0, signal });
-    if (isUnusable(report)) return await refuseData(deps, run, report, 'training_file');
+    const problem = dataProblem(report, method, 'training_file');
+    if (problem !== null) return await refuseData(deps, run, problem);
     if (row.validation_file !== null) {
       const config = folder.validationConfig;
       const second = await trainer.check({ config, preview: 0, signal });
-      if (isUnusable(second)) return await refuseData(deps, run, second, 'validation_file');
+      const other = dataProblem(second, method, 'validation_file');
+      if (other !== null) return await refuseData(deps, run, other);
     }
+    const { rows, examples, tokens, format, container, too_long } = report;
+    const kind = container === undefined ? format : `${format}, ${container}`;
+    // A pair is two examples to the report.
+    const count = method === 'dpo' ? `${examples / 2} pairs` : `${examples} examples`;
     await move(deps, run, {
       to: 'queued',
-      message: `Files validated: ${report.examples} examples, ${report.tokens.total} tokens`,
-      data: { rows: report.rows, examples: report.examples, tokens: report.tokens },
-      evidence: { data_sha256: report.sha256, examples: report.examples },
+      message: `Files validated: ${count} (${kind}), ${tokens.total} tokens`,
+      data: { rows, examples, tokens, format, container, too_long },
+      evidence: { data_sha256: report.sha256, examples },
     });
   } catch (error) {
     if (signal.aborted) return;
@@ -153,36 +159,17 @@ async function failOrTryAgain(deps: RunDependencies, run: HeldRun, error: unknow
   await tryAgain(deps, run, error instanceof Error ? error.message : String(error));
 }
 
-const isUnusable = ({ error_count, examples }: DataReport): boolean =>
-  error_count > 0 || examples === 0;
-
 async function refuseData(
   deps: RunDependencies,
   run: HeldRun,
-  report: DataReport,
-  param: string,
+  { error, rows }: DataProblem,
 ): Promise<void> {
-  const told = report.errors.slice(0, toldErrors);
-  const lines = told.map(({ row, reason, fix }) => `row ${row}: ${reason}. ${fix}`);
-  const rest = report.error_count - told.length;
-  if (rest > 0) lines.push(`and ${rest} more rows`);
-  const error =
-    report.error_count === 0
-      ? new CorralError('data_empty', { params: { path: param }, param })
-      : new CorralError('data_invalid', {
-          params: {
-            error_count: report.error_count,
-            rows: report.rows,
-            details: lines.join('\n'),
-          },
-          param,
-        });
   await deps.db.transaction().execute(async (tx) => {
-    for (const { row, reason, fix } of told)
+    for (const { row, reason, fix } of rows)
       await addEvent(tx, run.lease.job, {
         level: 'error',
-        message: `${param}, row ${row}: ${reason}. ${fix}`,
-        data: { file: param, row, reason, fix },
+        message: `${error.param ?? 'training_file'}, row ${row}: ${reason}. ${fix}`,
+        data: { file: error.param, row, reason, fix },
       });
   });
   await fail(deps, run, error);

@@ -66,6 +66,15 @@ const metrics = (message: string, data: object): EventLine => ({
 });
 const dataOf = ({ type: _type, ...data }: RunEvent): object => data;
 
+/** Of preference pairs, under the names of the part they were measured on; {} for other methods. */
+const rewardsOf = (
+  part: 'train' | 'valid',
+  { reward_accuracy, reward_margin }: EventOf<'step'> | EventOf<'validation'>,
+): Record<string, number> => ({
+  ...(reward_accuracy !== undefined && { [`${part}_reward_accuracy`]: reward_accuracy }),
+  ...(reward_margin !== undefined && { [`${part}_reward_margin`]: reward_margin }),
+});
+
 const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
   started: (event) => ({
     figures: { total_steps: event.total_steps },
@@ -97,6 +106,7 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
       step: event.step,
       train_loss: event.loss,
       train_mean_token_accuracy: event.token_accuracy,
+      ...rewardsOf('train', event),
     },
     change: { estimated_finish: new Date(Date.now() + event.seconds_left * 1000) },
     lines: [
@@ -105,6 +115,7 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
         total_steps: figures.total_steps,
         train_loss: event.loss,
         train_mean_token_accuracy: event.token_accuracy,
+        ...rewardsOf('train', event),
       }),
     ],
   }),
@@ -112,6 +123,7 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
     const measured = {
       valid_loss: event.loss,
       valid_mean_token_accuracy: event.token_accuracy,
+      ...rewardsOf('valid', event),
     };
     return {
       figures: event.step === 0 ? { loss_before: event.loss } : { loss_after: event.loss },
