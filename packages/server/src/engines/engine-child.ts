@@ -145,20 +145,26 @@ export class EngineChild {
    * `watchdogMs` of silence and killed after the whole. Not for loading, which may take minutes.
    */
   watch(watchdogMs: number): void {
+    const everyMs = watchdogMs / 4;
     let idle = true;
+    let lookedAt = performance.now();
     this.#stopWatchdog();
     this.#watchdog = setInterval(() => {
+      // While this process did not run (a machine that slept, a debugger) nobody could be heard.
+      const now = performance.now();
+      this.#lastHeard = Math.min(now, this.#lastHeard + Math.max(0, now - lookedAt - everyMs));
+      lookedAt = now;
       const busy = this.#pending.size + this.#streams.size > 0;
-      if (busy && idle) this.#lastHeard = performance.now();
+      if (busy && idle) this.#lastHeard = now;
       idle = !busy;
-      const silentMs = performance.now() - this.#lastHeard;
+      const silentMs = now - this.#lastHeard;
       if (!busy || silentMs < watchdogMs / 2) return;
       if (silentMs >= watchdogMs) {
         this.kill(`it did not answer for ${(silentMs / 1000).toFixed(1)} s`);
       } else {
         this.#send({ type: 'status', id: this.#newId() });
       }
-    }, watchdogMs / 4);
+    }, everyMs);
     this.#watchdog.unref();
   }
 
