@@ -11,7 +11,12 @@ import { describe, expect, it } from 'vitest';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const documents = [
   ...globSync('docs/**/*.md', { cwd: root }),
-  ...['README.md', 'ARCHITECTURE.md'].filter((name) => existsSync(join(root, name))),
+  ...globSync('packages/*/README.md', { cwd: root }),
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'examples/README.md',
 ].toSorted();
 
 const fence = /^ *(```+|~~~+)[^\n]*\n([^]*?)^ *\1 *$/gm;
@@ -36,7 +41,26 @@ function parseMarkdown(text: string): Parts {
 const linksOf = ({ prose }: Parts): string[] =>
   [...prose.matchAll(/\]\(<?([^)\s>]+)>?(?: "[^"]*")?\)/g)]
     .map((match) => match[1] ?? '')
-    .filter((target) => !/^([a-z]+:|#)/.test(target));
+    .filter((target) => !/^[a-z]+:/.test(target));
+
+/** Names by which headings are linked to, as GitHub makes them; of equal headings only the first. */
+const anchorsOf = (text: string): ReadonlySet<string> =>
+  new Set(
+    [...text.replaceAll(fence, '\n').matchAll(/^#+ +(.+?) *$/gm)].map(([, heading = '']) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+
+/** Does the target of a link in `path` exist, file and heading? */
+function leadsSomewhere(path: string, target: string): boolean {
+  const [name = '', anchor] = target.split('#').map(decodeURIComponent);
+  const file = name === '' ? join(root, path) : join(root, dirname(path), name);
+  if (!existsSync(file)) return false;
+  return anchor === undefined || anchorsOf(readFileSync(file, 'utf8')).has(anchor);
+}
 
 const globalFlags = new Set(['--json', '--help', '--version']);
 const flagName = (flags: string): string => flags.split(/[\s=]/)[0] ?? '';
@@ -101,12 +125,8 @@ const codesOf = ({ spans }: Parts): string[] =>
 describe.each(documents)('%s', (path) => {
   const parts = parseMarkdown(readFileSync(join(root, path), 'utf8'));
 
-  it('links to files that exist', () => {
-    const broken = linksOf(parts).filter((target) => {
-      const file = decodeURIComponent(target.split('#')[0] ?? '');
-      return !existsSync(join(root, dirname(path), file));
-    });
-    expect(broken).toEqual([]);
+  it('links to files and headings that exist', () => {
+    expect(linksOf(parts).filter((target) => !leadsSomewhere(path, target))).toEqual([]);
   });
 
   it('names commands and options that exist', () => {
@@ -122,7 +142,7 @@ describe.each(documents)('%s', (path) => {
 describe('the check itself', () => {
   const sample = parseMarkdown(
     [
-      '[a](gone.md) `[b](not-a-link.md)` ![c](<x.svg> "t") [d](https://example.org)',
+      '[a](gone.md) `[b](not-a-link.md)` ![c](<x.svg> "t") [d](https://example.org) [e](#gone)',
       '`corral polish`, `corral models push`, `corral deploy ferry`, `model_not_fond`, `disk_invalid`',
       '```',
       'npx corral tune BASE FILE --speed 9  # corral nothing',
@@ -133,7 +153,24 @@ describe('the check itself', () => {
   );
 
   it('sees links outside code only', () => {
-    expect(linksOf(sample)).toEqual(['gone.md', 'x.svg']);
+    expect(linksOf(sample)).toEqual(['gone.md', 'x.svg', '#gone']);
+  });
+
+  it('knows files and headings from what is not there', () => {
+    const targets = [
+      '#limits-today',
+      'docs/README.md#documents',
+      '#gone',
+      'docs/README.md#gone',
+      'gone.md',
+    ];
+    expect(targets.map((target) => leadsSomewhere('README.md', target))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 
   it('finds unknown commands, subcommands and options, and no others', () => {
