@@ -48,7 +48,7 @@ export const tuneCommand: CommandSpec = {
     'Uploads FILE and starts a job on the server. The result is a model of its own; deploy it with "corral deploy".',
   args: [
     { name: 'BASE', description: 'a base model of "corral models list"' },
-    { name: 'FILE', description: 'training examples as JSON lines' },
+    { name: 'FILE', description: 'training examples; see docs/guides/data.md' },
   ],
   options: [
     { flags: '--suffix TEXT', description: 'a word for the name of the new model' },
@@ -56,7 +56,8 @@ export const tuneCommand: CommandSpec = {
     { flags: '--validation FILE', description: 'examples to measure by; else a share of FILE' },
     {
       flags: '--config FILE',
-      description: 'sections lora, train, data, checkpoint, runtime of a run configuration (YAML)',
+      description:
+        'method, data, lora, train, dpo, checkpoint and runtime of a run configuration (YAML)',
     },
     { flags: '--watch', description: 'follow the job to its end' },
   ],
