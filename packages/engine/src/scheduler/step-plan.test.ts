@@ -95,6 +95,20 @@ describe('a step', () => {
     for (const feeds of large) expect(new Set(feeds.map(([, count]) => count)).size).toBe(1);
   });
 
+  it('gives prompts that are nearly read their first token before it reads others', () => {
+    const read = [0, 1].map((i) => prompt(i, 64, { fed: 63 }));
+    const others = [2, 3].map((i) => prompt(i, 63));
+    const steps = drain(planner(), [...read, prompt(4, 300), ...others]);
+    expect(steps[0]).toEqual([
+      [0, 1],
+      [1, 1],
+    ]);
+    expect(steps[1]).toEqual([
+      [2, 63],
+      [3, 63],
+    ]);
+  });
+
   it('lets streams and short prompts take turns, after a few prompts at most', () => {
     const plan = planner();
     const slots = [stream(0), ...[1, 2, 3, 4, 5].map((i) => prompt(i, 400))];

@@ -35,6 +35,11 @@ const longestStepMs = 4000;
  */
 const largeInARow = 3;
 const largeInARowMs = 2500;
+/**
+ * A prompt with so little left gives its first token for the price of a stream's: it does not share a step
+ * with long pieces of others, which would make it wait for them.
+ */
+const nearlyRead = 8;
 /** A prompt with more left than this is long: it may not stall streams. */
 const longPrompt = 512;
 /** Beside streams a long prompt gets this share of the time of their own step: tokens come at 1/2.7 of their rate. */
@@ -113,11 +118,12 @@ function planLarge(prompts: readonly PlannedSlot[], limits: PlanLimits): Planned
 
 /** Every stream's token and guesses, the ends of prompts, and `gently` tokens of a long prompt. */
 function planSmall(
-  { running, tails, long }: Prompts,
+  { running, tails: all, ends, long }: Prompts,
   limits: PlanLimits,
   { gently, draft }: { readonly gently: number; readonly draft: Draft },
 ): PlannedFeed[] {
   const plan = createFeeds(limits);
+  const tails = ends.length > 0 ? ends : all;
   const guesses = tails.length === 0 && gently === 0 ? draft(running) : null;
   for (const slot of running) plan.add(slot, 1, guesses?.get(slot));
   for (const slot of tails) plan.add(slot, smallPiece(left(slot)));
@@ -131,6 +137,8 @@ interface Prompts {
   readonly running: readonly PlannedSlot[];
   /** Less than a large piece is left of their first part. */
   readonly tails: readonly PlannedSlot[];
+  /** Those of them whose first token is a few tokens away. */
+  readonly ends: readonly PlannedSlot[];
   readonly short: readonly PlannedSlot[];
   /** They may not stall the running streams. */
   readonly long: readonly PlannedSlot[];
@@ -146,9 +154,11 @@ function sortOut(slots: readonly PlannedSlot[], step: number): Prompts {
   const large = prompts.filter(isLarge);
   const isShort = (slot: PlannedSlot): boolean =>
     running.length === 0 || slot.promptTokens <= longPrompt;
+  const tails = prompts.filter((slot) => !isLarge(slot));
   return {
     running,
-    tails: prompts.filter((slot) => !isLarge(slot)),
+    tails,
+    ends: tails.filter((slot) => slot.fed > 0 && left(slot) <= nearlyRead),
     short: large.filter(isShort),
     long: large.filter((slot) => !isShort(slot)),
   };
@@ -186,13 +196,14 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
   const mayGoOn = (): boolean => inARow < largeInARow && inARowMs < largeInARowMs;
 
   function planOf(prompts: Prompts): { feeds: PlannedFeed[]; large: boolean } {
-    const { running, tails, short, long } = prompts;
+    const { running, tails, ends, short, long } = prompts;
     const tokens = Math.min(
       limits.tokens,
       Math.max(largePiece, running.length, costs.within(longestStepMs, limits.tokens)),
     );
     // First those who get their first token by it; then by turns with the streams.
-    if (short.length > 0 && (running.length === 0 ? tails.length === 0 : mayGoOn()))
+    const mayBeLarge = running.length === 0 ? tails.length === 0 : mayGoOn();
+    if (short.length > 0 && ends.length === 0 && mayBeLarge)
       return { feeds: planLarge(short, { ...limits, tokens }), large: true };
     const share = long.length > 0 ? gentle(running.length) : { large: 0, small: 0 };
     if (share.large > 0) {
