@@ -1,9 +1,10 @@
 // One server for one CORRAL_HOME: a lock file that names its holder by process id and start time, so that
 // a reused process id is not taken for the holder. Created whole (written aside, then linked), so that
-// nobody reads half of it. A live lock is never taken; a stale one is, under a second, short-lived lock.
+// nobody reads half of it. A live lock is never taken; a stale one is removed by one process at a time.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
 import { z } from 'zod';
@@ -16,19 +17,23 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-/** Seconds after which a half-done take-over may be started again by someone else. */
-const takeOverSeconds = 10;
+/** Longest wait for others that are about to remove the same stale lock; it takes them milliseconds. */
+const maxGivingWayMs = 10_000;
+/** Several that give way to each other must not do it in step. */
+const pauseMs = 10;
 
 /** Throws `home_in_use`, with the holder's pid, while a live process holds the lock. */
 export async function acquireLock(path: string): Promise<Lock> {
   const own: Holder = { pid: process.pid, started: startTime(process.pid) };
   const content = JSON.stringify({ ...own, id: randomUUID() });
-  const aside = `${path}.${randomUUID()}`;
-  await writeFile(aside, content, { mode: 0o600, flag: 'wx' });
-  try {
-    while (!(await linkIfFree(aside, path))) await removeIfStale(path);
-  } finally {
-    await rm(aside, { force: true });
+  const deadline = Date.now() + maxGivingWayMs;
+  while (!(await tryLock(path, content))) {
+    const text = await readIfThere(path);
+    const holder = text === null ? null : parseHolder(text);
+    if (holder !== null && isHolding(holder)) throw inUse(path, holder);
+    const other = text === null ? null : await removeStale(path, own);
+    if (other !== null && Date.now() >= deadline) throw inUse(path, other);
+    await sleep(Math.random() * pauseMs);
   }
   return {
     async release() {
@@ -38,40 +43,73 @@ export async function acquireLock(path: string): Promise<Lock> {
   };
 }
 
-async function linkIfFree(from: string, to: string): Promise<boolean> {
+const inUse = (path: string, { pid }: Holder): CorralError =>
+  new CorralError('home_in_use', { params: { pid, home: dirname(path) } });
+
+/** Files beside the lock, by what follows its name: `.new-ID` is a lock written aside, `.claim-…` below. */
+async function namesBeside(path: string, mark: string): Promise<string[]> {
+  const prefix = `${basename(path)}${mark}`;
+  return (await readdir(dirname(path))).filter((name) => name.startsWith(prefix));
+}
+
+/** The lock appears with its content or not at all. */
+async function tryLock(path: string, content: string): Promise<boolean> {
+  const aside = `${path}.new-${randomUUID()}`;
+  await writeFile(aside, content, { mode: 0o600, flag: 'wx' });
   try {
-    await link(from, to);
+    await link(aside, path);
+    // What processes left that died while they tried; one that lives writes its own anew.
+    for (const name of await namesBeside(path, '.new-'))
+      await rm(join(dirname(path), name), { force: true });
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' || code === 'ENOENT') return false;
     throw error;
+  } finally {
+    await rm(aside, { force: true });
   }
 }
 
-async function removeIfStale(path: string): Promise<void> {
-  const guard = `${path}.takeover`;
+/**
+ * Removes a lock whose holder is gone. Two that saw the same stale lock must not both remove it, or the second
+ * would remove the first one's new lock: so each lays down a claim, looks for others, and with any other there
+ * leaves it. Of two the later one sees the earlier one's claim, so at most one goes on, however long it is
+ * held up. Answers another claimant, or null.
+ */
+async function removeStale(path: string, own: Holder): Promise<Holder | null> {
+  const claim = `${basename(path)}.claim-${randomUUID()}-${encodeHolder(own)}`;
+  const place = join(dirname(path), claim);
+  await writeFile(place, '', { flag: 'wx' });
   try {
-    await writeFile(guard, String(process.pid), { flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const age = await stat(guard).catch(() => null);
-    if (age !== null && Date.now() - age.mtimeMs > takeOverSeconds * 1000)
-      await rm(guard, { force: true });
-    await sleep(50);
-    return;
-  }
-  try {
+    const other = await otherClaim(path, claim);
+    if (other !== null) return other;
     const text = await readIfThere(path);
-    if (text === null) return;
+    // Free already: who takes it now needs no claim, so there is nothing that may be removed.
+    if (text === null) return null;
     const holder = parseHolder(text);
-    if (holder !== null && isHolding(holder))
-      throw new CorralError('home_in_use', {
-        params: { pid: holder.pid, home: path.replace(/[/\\][^/\\]*$/, '') },
-      });
-    await rm(path, { force: true });
+    if (holder === null || !isHolding(holder)) await rm(path, { force: true });
+    return null;
   } finally {
-    await rm(guard, { force: true });
+    await rm(place, { force: true });
   }
+}
+
+/** Base64 for a file's name: whose claim it is must be known as soon as it is there. */
+const encodeHolder = (holder: Holder): string =>
+  Buffer.from(JSON.stringify(holder)).toString('base64url');
+
+/** A living process that is about to remove the lock; claims of the dead are removed. */
+async function otherClaim(path: string, own: string): Promise<Holder | null> {
+  const prefix = `${basename(path)}.claim-`;
+  for (const name of await namesBeside(path, '.claim-')) {
+    if (name === own) continue;
+    const encoded = name.slice(prefix.length + randomUUID().length + 1);
+    const holder = parseHolder(Buffer.from(encoded, 'base64url').toString());
+    if (holder !== null && isHolding(holder)) return holder;
+    await rm(join(dirname(path), name), { force: true });
+  }
+  return null;
 }
 
 async function readIfThere(path: string): Promise<string | null> {

@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const program = fileURLToPath(new URL('run-lock-stress.fake.ts', import.meta.url));
-const rounds = 12;
+const rounds = 40;
 const slots = 6;
-const lives = 4;
+const lives = 2;
 
 let folder = '';
 beforeAll(() => {

@@ -39,10 +39,20 @@ const self = (): Owner => ({ pid: process.pid, start: startOf(process.pid) });
 
 const lives = ({ pid, start }: Owner): boolean => isAlive(pid) && startOf(pid) === start;
 
-/** The process that holds the lock; null when it is free or its holder is gone. */
-function holderOf(path: string): number | null {
+/** What the lock says; null when it is free. */
+function readLock(path: string): string | null {
   try {
-    const owner = JSON.parse(readFileSync(path, 'utf8')) as Owner;
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** The process that holds a lock that says this; null when it is gone, or there is none. */
+function holderIn(text: string | null): number | null {
+  try {
+    const owner = JSON.parse(text ?? '') as Owner;
     return lives(owner) ? owner.pid : null;
   } catch {
     return null;
@@ -102,7 +112,9 @@ function removeStale(folder: string, path: string): void {
   writeFileSync(join(folder, claim), '');
   try {
     if (otherClaims(folder, claim).length > 0) return;
-    if (holderOf(path) === null) rmSync(path, { force: true });
+    const text = readLock(path);
+    // When it is free, who takes it now needs no claim: then there is nothing that may be removed.
+    if (text !== null && holderIn(text) === null) rmSync(path, { force: true });
   } finally {
     rmSync(join(folder, claim), { force: true });
   }
@@ -125,7 +137,7 @@ export async function lockOutput(
   const path = join(output, '.lock');
   const deadline = Date.now() + waitMs;
   while (!tryLock(output, path)) {
-    const holder = holderOf(path);
+    const holder = holderIn(readLock(path));
     if (holder === null) {
       removeStale(output, path);
       // Several that give way to each other must not do it in step.
