@@ -1,15 +1,27 @@
 // `resolved-config.json`: what this folder's run is a function of, written before anything starts. A later
-// sitting takes the number of threads from it, because sums are cut by threads: the same bytes need the
-// same number.
+// sitting takes from it what changes last digits and depends on the machine: the number of threads, by which
+// sums are cut, and what the run did without to fit its memory.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ResolvedRunConfig } from '../config/resolve-config.ts';
 import { writeJsonAtomic } from './atomic-file.ts';
 
+/** What a run does without to fit its memory: neither changes what is computed, but for the last digits. */
+interface Savings {
+  /** Activations are computed again instead of kept. */
+  readonly recompute: boolean;
+  /** A frozen base stays in the blocks of its file. */
+  readonly packedBase: boolean;
+}
+
 interface ResolvedFile {
   readonly identity: string;
   readonly config: ResolvedRunConfig;
+  /** Absent until the data were read. */
+  readonly memory?: Savings;
 }
+
+const pathIn = (output: string): string => join(output, 'resolved-config.json');
 
 async function read(path: string): Promise<ResolvedFile | null> {
   try {
@@ -30,7 +42,7 @@ export async function settleConfig(
   { identity, config }: ResolvedFile,
   options: { readonly threadsAreAuto: boolean; readonly warn: (message: string) => void },
 ): Promise<ResolvedRunConfig> {
-  const path = join(output, 'resolved-config.json');
+  const path = pathIn(output);
   const before = await read(path);
   if (before?.identity !== identity) {
     await writeJsonAtomic(path, { identity, config } satisfies ResolvedFile);
@@ -43,4 +55,22 @@ export async function settleConfig(
     `This run began with ${threads} threads and goes on with ${config.runtime.threads}: the last digits may differ from an undisturbed run.`,
   );
   return config;
+}
+
+/** What the first sitting of this run did without; null in the first sitting. */
+export async function readSavings(output: string, identity: string): Promise<Savings | null> {
+  const before = await read(pathIn(output));
+  return before?.identity === identity ? (before.memory ?? null) : null;
+}
+
+/** Keeps what this sitting does without, for the next ones. The file is there, and this run's own. */
+export async function writeSavings(
+  output: string,
+  identity: string,
+  memory: Savings,
+): Promise<void> {
+  const path = pathIn(output);
+  const before = await read(path);
+  if (before?.identity === identity)
+    await writeJsonAtomic(path, { ...before, memory } satisfies ResolvedFile);
 }

@@ -4,6 +4,7 @@ import { mkdir, statfs } from 'node:fs/promises';
 import { CorralError } from '@corral/contracts';
 import { checkpointBytes } from '../checkpoint/checkpoint.ts';
 import type { Sized } from '../checkpoint/checkpoint.ts';
+import { readSavings, writeSavings } from '../output/resolved-file.ts';
 import { type MemoryChoice, estimateRun } from './estimate.ts';
 import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
@@ -47,28 +48,43 @@ export async function checkDisk(
 }
 
 /**
- * The fastest way that fits the memory limit; what it does without is told as a warning.
- * Throws CorralError `memory_too_small` when none fits.
+ * What the first sitting of this run chose, else the fastest way that fits the memory limit; what it does
+ * without is told as a warning. Throws CorralError `memory_too_small` when none fits.
  */
 export async function chooseMemory(run: Run, data: RunData): Promise<MemoryChoice> {
   const { peakBytes, choices } = await estimateRun(run, data);
+  const { output, identity } = run;
   const limit = run.config.runtime.memory_limit;
-  const [fastest] = choices;
-  const choice = choices.find((each) => peakBytes(each) <= limit);
+  const fitting = choices.filter((each) => peakBytes(each) <= limit);
+  const before = await readSavings(output, identity);
+  const choice = fitting.find((each) => before && isSame(each, before)) ?? fitting[0];
   if (!choice) {
     const needed = Math.min(...choices.map(peakBytes));
     throw new CorralError('memory_too_small', {
       params: { needed: mebibytes(needed), available: mebibytes(limit) },
-      details: { needed_bytes: Math.round(needed), limit_bytes: limit },
+      details: { needed_bytes: Math.ceil(needed), limit_bytes: limit },
     });
   }
-  const without = [
-    ...(choice.recompute ? ['most activations are computed again'] : []),
-    ...(choice.packedBase && !fastest.packedBase ? ['the base stays in 4 or 8 bits'] : []),
-  ];
-  if (without.length > 0) {
-    const message = `Keeping everything would take ${mebibytes(peakBytes(fastest))} of memory: ${without.join(', and ')}, which is slower.`;
+  if (before === null) await writeSavings(output, identity, choice);
+  const without = savingsOf(choice, choices[0]);
+  if (without !== '') {
+    const message = `Keeping everything would take ${mebibytes(peakBytes(choices[0]))} of memory: ${without}, which is slower.`;
+    run.emit({ type: 'warning', message });
+  }
+  if (before !== null && !isSame(choice, before)) {
+    const message =
+      'What this run began with does not fit its memory limit any more: the last digits may differ from an undisturbed run.';
     run.emit({ type: 'warning', message });
   }
   return choice;
 }
+
+const isSame = (a: MemoryChoice, b: MemoryChoice): boolean =>
+  a.recompute === b.recompute && a.packedBase === b.packedBase;
+
+/** In words; '' when it does without nothing that the fastest way has. */
+const savingsOf = (choice: MemoryChoice, fastest: MemoryChoice): string =>
+  [
+    ...(choice.recompute ? ['most activations are computed again'] : []),
+    ...(choice.packedBase && !fastest.packedBase ? ['the base stays in 4 or 8 bits'] : []),
+  ].join(', and ');

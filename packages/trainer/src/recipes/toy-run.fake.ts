@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type RunConfigInput, type RunEvent, runConfigSchema } from '@corral/contracts';
 import { byteLevelFiles } from '../data/tokenizer.fake.ts';
+import type { OpenCausalLmOptions } from '../models/causal-lm.ts';
 import { createFakeModel } from './causal-lm.fake.ts';
 import { runTraining } from './run-training.ts';
 
@@ -80,6 +81,8 @@ export interface ToyRunOptions {
   readonly pauseAt?: (event: RunEvent) => boolean;
   /** Throw in this call of forwardBackward (from 1), as a crash would. */
   readonly crashAtBatch?: number;
+  /** Hears how the model is opened. */
+  readonly onOpen?: (options: OpenCausalLmOptions) => void;
   /** Make the weights not finite in this call, as an overflow would. */
   readonly poisonAtBatch?: number;
 }
@@ -106,18 +109,20 @@ export async function runToy(options: ToyRunOptions) {
         events.push(event);
         if (pauseAt?.(event)) controller.abort();
       },
-      openModel: ({ seed }) =>
-        Promise.resolve(
+      openModel: (opened) => {
+        options.onOpen?.(opened);
+        return Promise.resolve(
           createFakeModel({
             vocabularySize: toyVocabularySize,
-            seed,
+            seed: opened.seed,
             onBatch: (parameters) => {
               batches += 1;
               if (batches === poisonAtBatch) parameters[0]?.data.fill(NaN);
               if (batches === crashAtBatch) throw new Error('crash');
             },
           }),
-        ),
+        );
+      },
     },
   );
   return { outcome, events };
