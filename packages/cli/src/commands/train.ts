@@ -46,7 +46,7 @@ function follow(event: RunEvent, progress: Progress, state: { totalSteps: number
 }
 
 const describeEnd = (end: Finished, output: string): string =>
-  `validation loss ${formatLoss(end.loss_before)} → ${formatLoss(end.loss_after)}, ${formatCount(end.tokens_per_second)} tokens/s, ${end.gflops.toFixed(0)} GFLOP/s, peak memory ${formatBytes(end.peak_memory_bytes)}, ${formatSeconds(end.seconds)}\n  adapter in ${output}`;
+  `validation loss ${formatLoss(end.loss_before)} → ${formatLoss(end.loss_after)}, ${formatCount(end.tokens_per_second)} tokens/s, ${end.gflops.toFixed(0)} GFLOP/s, peak memory ${formatBytes(end.peak_memory_bytes)}, ${formatSeconds(end.seconds)}\n  result in ${output}`;
 
 async function train(context: Context, input: Input): Promise<number> {
   const config = resolve(input.requiredText('config'));
