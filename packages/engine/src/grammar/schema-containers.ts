@@ -40,6 +40,8 @@ export type CompileSchema = (schema: unknown, place: SchemaPlace) => Expression;
 
 /** More make a single step of the grammar slow. */
 const maxProperties = 1000;
+/** Items with schemas of their own: each lies inside the one before it. */
+const maxFirstItems = 1000;
 /** Characters of a name. */
 const maxName = 256;
 
@@ -182,6 +184,8 @@ export function arrayGrammar(
 ): Expression {
   const [min, most] = countBounds(schema, ['minItems', 'maxItems'], place);
   const { first, rest } = itemsOf(schema, place);
+  if (first.length > maxFirstItems)
+    throw malformed(place, `it has more than ${maxFirstItems} items of their own`);
   if (schema['items'] === undefined && first.length === 0 && min === 0 && most === Infinity)
     return anyArray;
   const max = rest ? most : Math.min(most, first.length);

@@ -279,6 +279,9 @@ describe('what is not followed', () => {
     const deep = (levels: number): object =>
       levels === 0 ? {} : { type: 'array', items: deep(levels - 1) };
     expect(errorOf(deep(200)).message).toMatch(/nested deeper/);
+    expect(errorOf({ prefixItems: Array(9999).fill(true) }).message).toMatch(
+      /more than 1000 items/,
+    );
     expect(errorOf({ description: 'x'.repeat(300_000) }).message).toMatch(/limit is/);
     const long = 'x'.repeat(50_000);
     expect(accepts({ enum: [`${long}a`, `${long}b`] }, `"${long}b"`, `"${long}"`)).toEqual([
