@@ -68,6 +68,25 @@ describe('commands on a server', () => {
     expect(JSON.parse(asked.out)).toMatchObject({ content: 'I ramble.', finish_reason: 'stop' });
   });
 
+  it('tunes by the method that is typed, above the one of the configuration', async () => {
+    await using site = await startSite();
+    await site.run('models', 'pull', 'm');
+    const sections = join(site.home, 'run.yaml');
+    await writeFile(sections, 'method: qlora\nruntime: { precision: int8 }\n');
+    const configOf = async (...argv: string[]) => {
+      const ran = await site.run('tune', 'm', data, ...argv, '--json');
+      return (JSON.parse(ran.out) as { corral: { config?: object } }).corral.config;
+    };
+    expect(await configOf()).toBeUndefined();
+    expect(await configOf('--method', 'dpo')).toEqual({ method: 'dpo' });
+    const runtime = { precision: 'int8' };
+    expect(await configOf('--config', sections)).toEqual({ method: 'qlora', runtime });
+    expect(await configOf('--config', sections, '--method', 'lora')).toEqual({
+      method: 'lora',
+      runtime,
+    });
+  });
+
   it('reports a job that fails with exit code 1 and the reason', async () => {
     await using site = await startSite({ failAtStep: 1 });
     await site.run('models', 'pull', 'm');
@@ -168,6 +187,8 @@ describe('bad input', () => {
   it.each([
     [['tune', 'm', '/no/such.jsonl'], 1, 'There is no file "/no/such.jsonl"'],
     [['tune', 'm', data, '--epochs', 'many'], 2, '--epochs is "many"'],
+    [['tune', 'm', data, '--method', 'full'], 2, 'Allowed choices are lora, qlora, dpo'],
+    [['data', 'check', data, '--truncate', 'some'], 2, 'Allowed choices are error, drop, cut'],
     [['serve', '--port', '70000'], 2, '--port is "70000"; a number from 1 to 65535'],
     [['keys', 'create', '--name', 'a', '--scopes', 'root'], 2, '"root" is not a scope'],
     [['models', 'show', 'none'], 1, 'The model "none" does not exist'],

@@ -2,7 +2,7 @@
 // trainer answers alone; for a model of the server the file is uploaded and the server answers.
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CorralError, type DataReport } from '@corral/contracts';
+import { CorralError, truncatePolicies, type DataReport } from '@corral/contracts';
 import type { CommandSpec, Input, OptionSpec } from '../command-spec.ts';
 import { connect, connectOpenAI, show, type Context } from '../context.ts';
 import {
@@ -22,11 +22,13 @@ async function report(context: Context, input: Input, preview: number): Promise<
   if (!existsSync(file)) throw new CorralError('file_not_found', { params: { path: file } });
   const model = input.text('model') ?? rehearsalModel;
   const contextLength = input.integer('context', { min: 8, max: 1_048_576 });
+  const truncate = truncatePolicies.find((name) => name === input.text('truncate'));
   const path = localModelPath(model);
   if (path !== null) {
     const data = {
       train: file,
       ...(contextLength !== undefined && { context_length: contextLength }),
+      ...(truncate !== undefined && { truncate }),
     };
     const extra = ['--preview', String(preview)];
     return askTrainer<DataReport>(context, 'check', { model: path, data }, extra);
@@ -43,6 +45,7 @@ async function report(context: Context, input: Input, preview: number): Promise<
       model,
       preview,
       ...(contextLength !== undefined && { contextLength }),
+      ...(truncate !== undefined && { truncate }),
     });
     return { ...answer, path: file };
   } finally {
@@ -107,6 +110,11 @@ const options: readonly OptionSpec[] = [
     fallback: rehearsalModel,
   },
   { flags: '--context TOKENS', description: 'longest example allowed' },
+  {
+    flags: '--truncate POLICY',
+    description: 'of longer examples: error, leave them out, or cut their ends',
+    choices: truncatePolicies,
+  },
 ];
 
 export const dataCommand: CommandSpec = {
@@ -125,6 +133,10 @@ export const dataCommand: CommandSpec = {
       options,
       examples: [
         { command: 'corral data check train.jsonl', says: 'exit code 1 when a row is bad' },
+        {
+          command: 'corral data check train.jsonl --context 512 --truncate cut',
+          says: 'how many would be cut',
+        },
       ],
       failure: 'The data could not be checked.',
       run: check,

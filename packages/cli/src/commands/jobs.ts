@@ -54,13 +54,29 @@ async function list(context: Context, input: Input): Promise<void> {
   show(context, data, data.length === 0 ? none : formatTable(head, rows, context.io.colors.bold));
 }
 
+/** Corral's name of the method, or OpenAI's where the server does not say. */
+function methodOf({ corral, method }: FineTuningJob): string {
+  const config = corral['config'] as { method?: unknown } | undefined;
+  return typeof config?.method === 'string' ? config.method : method.type;
+}
+
+/** How preference pairs are rated; null for other methods. */
+function rewardsOf({ corral: { figures } }: FineTuningJob): string | null {
+  if (figures === null) return null;
+  const { reward_accuracy: accuracy, reward_margin: margin } = figures;
+  if (typeof accuracy !== 'number' || typeof margin !== 'number') return null;
+  return `${(accuracy * 100).toFixed(1)} % of pairs rated right, margin ${margin.toFixed(3)}`;
+}
+
 /** All about one job, for `show` and for the end of `watch`. */
 function describeOneJob(job: FineTuningJob, context: Context): string {
   const { figures, parity } = job.corral;
+  const rewards = rewardsOf(job);
   const fields: [string, string][] = [
     ['job', job.id],
     ['status', statusColor(job, context)],
     ['base', job.model],
+    ['method', methodOf(job)],
     ['model', job.fine_tuned_model ?? '–'],
     ['data', job.training_file],
     ['created', formatTime(job.created_at)],
@@ -71,6 +87,7 @@ function describeOneJob(job: FineTuningJob, context: Context): string {
       ['steps', `${figures.step} of ${figures.total_steps}`],
       ['loss', formatLoss(figures.loss)],
       ['validation', `${formatLoss(figures.loss_before)} → ${formatLoss(figures.loss_after)}`],
+      ...(rewards === null ? [] : [['rewards', rewards] as [string, string]]),
       ['speed', `${formatCount(figures.tokens_per_second)} tokens/s`],
       ['peak memory', formatBytes(figures.peak_memory_bytes ?? figures.memory_bytes)],
     );

@@ -1,7 +1,7 @@
 // `corral plan`: memory, disk and time of a run before it starts. The trainer answers alone.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CorralError, type RunConfigInput, type RunPlan } from '@corral/contracts';
+import { CorralError, trainingMethods, type RunConfigInput, type RunPlan } from '@corral/contracts';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { readConfigFile } from '../config-file.ts';
 import { show, type Context } from '../context.ts';
@@ -16,7 +16,9 @@ async function plan(context: Context, input: Input): Promise<void> {
   const configPath = input.text('config');
   const sections = configPath === undefined ? {} : await readConfigFile(configPath);
   const data = { ...(sections['data'] as Partial<RunConfigInput['data']> | undefined), train };
-  const found = await askTrainer<RunPlan>(context, 'plan', { ...sections, model, data });
+  const method = trainingMethods.find((name) => name === input.text('method'));
+  const config = { ...sections, model, data, ...(method !== undefined && { method }) };
+  const found = await askTrainer<RunPlan>(context, 'plan', config);
   const text = formatFields(
     [
       ['method', found.method],
@@ -41,10 +43,19 @@ export const planCommand: CommandSpec = {
   args: [{ name: 'BASE', description: 'a GGUF file, a folder of safetensors, or "rehearsal"' }],
   options: [
     { flags: '--data FILE', description: 'training examples', required: true },
+    {
+      flags: '--method METHOD',
+      description: 'how to train; goes before the method of --config',
+      choices: trainingMethods,
+    },
     { flags: '--config FILE', description: 'sections of a run configuration (YAML)' },
   ],
   examples: [
     { command: 'corral plan ./model.gguf --data train.jsonl', says: 'memory, disk, time' },
+    {
+      command: 'corral plan ./model.gguf --data train.jsonl --method qlora',
+      says: 'the same for a base in 4 or 8 bits',
+    },
     { command: 'corral plan rehearsal --data train.jsonl --json', says: 'for a script' },
   ],
   failure: 'The plan could not be made.',

@@ -8,12 +8,19 @@ import { connectOpenAI, show, type Context } from '../context.ts';
 import { UsageError } from '../failures.ts';
 import { watchToEnd } from './jobs.ts';
 
+/** The sections of --config, with --method above them; undefined when neither is given. */
+async function readSections(input: Input): Promise<Record<string, unknown> | undefined> {
+  const path = input.text('config');
+  const method = input.text('method');
+  if (path === undefined) return method === undefined ? undefined : { method };
+  return { ...(await readConfigFile(path)), ...(method !== undefined && { method }) };
+}
+
 async function tune(context: Context, input: Input): Promise<void> {
   const [base, file] = [input.arg(0), resolve(input.arg(1))];
   const epochs = input.number('epochs', { min: 0, max: 10_000 });
   if (epochs === 0) throw new UsageError('--epochs is "0".', 'Give a number above 0.');
-  const configPath = input.text('config');
-  const config = configPath === undefined ? undefined : await readConfigFile(configPath);
+  const config = await readSections(input);
   const validation = input.text('validation');
   for (const path of [file, ...(validation === undefined ? [] : [resolve(validation)])]) {
     if (!existsSync(path)) throw new CorralError('file_not_found', { params: { path } });
@@ -51,6 +58,11 @@ export const tuneCommand: CommandSpec = {
     { name: 'FILE', description: 'training examples; see docs/guides/data.md' },
   ],
   options: [
+    {
+      flags: '--method METHOD',
+      description: 'lora; qlora keeps the base in 4 or 8 bits; dpo learns from preference pairs',
+      choices: ['lora', 'qlora', 'dpo'],
+    },
     { flags: '--suffix TEXT', description: 'a word for the name of the new model' },
     { flags: '--epochs NUMBER', description: 'passes over the examples' },
     { flags: '--validation FILE', description: 'examples to measure by; else a share of FILE' },
@@ -69,6 +81,10 @@ export const tuneCommand: CommandSpec = {
     {
       command: 'corral tune smollm2-135m-instruct train.jsonl --epochs 3',
       says: 'start and return at once',
+    },
+    {
+      command: 'corral tune smollm2-135m-instruct pairs.jsonl --method dpo --watch',
+      says: 'learn which of two answers is better',
     },
   ],
   failure: 'The tuning did not succeed.',

@@ -34,7 +34,7 @@ const figuresAt = (step: number, steps: number) => ({
   loss_after: step === steps ? 0.5 : null,
 });
 
-const newJob = (id: string, body: object): FineTuningJob =>
+const newJob = (id: string, body: Readonly<Record<string, unknown>>): FineTuningJob =>
   fineTuningJobSchema.parse({
     id,
     object: 'fine_tuning.job',
@@ -55,7 +55,7 @@ const newJob = (id: string, body: object): FineTuningJob =>
     metadata: null,
     suffix: null,
     ...body,
-    corral: { figures: null, parity: null },
+    corral: { ...(body['corral'] as object | undefined), figures: null, parity: null },
   });
 
 const eventOf = (step: number) =>

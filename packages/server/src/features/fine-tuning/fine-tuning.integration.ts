@@ -106,6 +106,7 @@ describe('a fine-tuning job', () => {
       corral: { config: { method: 'dpo', dpo: { beta: 0.2 } } },
     });
     const job = await until(made.json.id, 'succeeded');
+    expect(job.corral.figures).toMatchObject({ reward_accuracy: 1, reward_margin: 0.5 });
     expect(fake.adapters).toMatchObject([{ id: job.fine_tuned_model, base: 'tiny' }]);
     const lines = await server.call('GET', `/v1/fine_tuning/jobs/${job.id}/events?limit=1000`);
     const measured = (lines.json.data as { type: string; data: object }[])

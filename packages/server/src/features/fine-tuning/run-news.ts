@@ -75,6 +75,15 @@ const rewardsOf = (
   ...(reward_margin !== undefined && { [`${part}_reward_margin`]: reward_margin }),
 });
 
+/** The newest of them, whichever part they were measured on. */
+const latestRewards = ({
+  reward_accuracy,
+  reward_margin,
+}: EventOf<'step'> | EventOf<'validation'>) => ({
+  ...(reward_accuracy !== undefined && { reward_accuracy }),
+  ...(reward_margin !== undefined && { reward_margin }),
+});
+
 const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
   started: (event) => ({
     figures: { total_steps: event.total_steps },
@@ -101,6 +110,7 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
       seconds_left: event.seconds_left,
       memory_bytes: event.memory_bytes,
       peak_memory_bytes: Math.max(figures.peak_memory_bytes ?? 0, event.memory_bytes),
+      ...latestRewards(event),
     },
     metrics: {
       step: event.step,
@@ -126,7 +136,10 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
       ...rewardsOf('valid', event),
     };
     return {
-      figures: event.step === 0 ? { loss_before: event.loss } : { loss_after: event.loss },
+      figures: {
+        ...(event.step === 0 ? { loss_before: event.loss } : { loss_after: event.loss }),
+        ...latestRewards(event),
+      },
       metrics: measured,
       lines: [
         metrics(`Step ${event.step}: validation loss=${event.loss.toFixed(4)}`, {
