@@ -13,12 +13,7 @@ const openaiTypes: Readonly<Record<TrainingMethod, 'supervised' | 'dpo' | null>>
 };
 const methodTypes = ['supervised', 'dpo', 'reinforcement'] as const;
 
-export const hyperparameterNames = [
-  'n_epochs',
-  'batch_size',
-  'learning_rate_multiplier',
-  'beta',
-] as const;
+const hyperparameterNames = ['n_epochs', 'batch_size', 'learning_rate_multiplier', 'beta'] as const;
 /** What was asked for in numbers; `auto` is absent. */
 export type WantedHyperparameters = Partial<Record<(typeof hyperparameterNames)[number], number>>;
 
