@@ -3,7 +3,8 @@
 //   node benchmarks/engine/against-llama-server.ts MODEL.gguf [--llama-server PATH] [--threads 1]
 //     [--rounds 3] [--scenarios load,streams,prefix,speculation,long,options] [--streams 1,8,32] [--quick] [--json]
 // The peer's path may be in LLAMA_SERVER; without it only Corral is measured. Needs a quiet machine: the
-// client shares it. Prompts of 64 tokens and 128 new ones, greedy, no end of text. Figures are medians.
+// client shares it. Prompts of 64 words (--words; a token each in most vocabularies) and 128 new tokens, greedy,
+// no end of text. Figures are medians.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ import { httpStream, type HttpStream, type HttpTarget } from './support/http-str
 import { processUsage, startEnginePeer } from './support/engine-peer.ts';
 import { startLlamaServer, type LlamaServerPeer } from './support/llama-server-peer.ts';
 import { median, promptOf, quantile } from './support/streams.ts';
-import { copyTasks, longPrompt, sharedPrompt, storyTasks } from './support/prompts.ts';
+import { copyTasks, longPrompt, sharedPrompt, storyTasks, wordsOf } from './support/prompts.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
     'llama-server': { type: 'string', default: process.env['LLAMA_SERVER'] ?? '' },
     threads: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '3' },
+    words: { type: 'string', default: '64' },
     streams: { type: 'string', default: '1,8,32' },
     scenarios: { type: 'string', default: 'load,streams,prefix,speculation,long,options' },
     quick: { type: 'boolean', default: false },
@@ -151,14 +153,17 @@ function figuresOf(streams: readonly HttpStream[]): Record<string, number> {
 }
 
 let seeds = 0;
-/** llama-server knows `ignore_eos`; here the random prompts do not lead to an end. */
-const randomPrompt = (length = 64) => ({
-  prompt: promptOf(1000 + seeds++, length),
+/** Text, as clients send it: token ids would have to be spelled out for Corral's policy first. */
+const randomPrompt = () => ({
+  prompt: wordsOf(1000 + seeds++, Number(values.words)),
   ignore_eos: true,
 });
+/** llama-server takes `ignore_eos` beside OpenAI's fields, Corral under its own key. */
 const bodyFor = (target: HttpTarget, body: Record<string, unknown>): Record<string, unknown> => {
-  const { ignore_eos: _, ...own } = body;
-  return target.name === 'corral' ? own : body;
+  const { ignore_eos, ...own } = body;
+  return target.name === 'corral' && ignore_eos === true
+    ? { ...own, corral: { ignore_eos } }
+    : body;
 };
 
 async function measureStreams(): Promise<void> {

@@ -40,3 +40,15 @@ export const sharedPrompt = (seed: number): string =>
 
 /** Token ids of a prompt of 4,096 tokens. */
 export const longPrompt = (seed: number): number[] => promptOf(50_000 + seed, 4096);
+
+const words =
+  'the of and to in is was for that on as with by at from his he it be are this which or had not but have they were an one all their been has who will more when would there what some can other about time into only may then over such our two new like them no very after way day many could'.split(
+    ' ',
+  );
+
+/** So many common words in an order of their own for each `seed`. */
+export const wordsOf = (seed: number, count: number): string =>
+  Array.from(
+    { length: count },
+    (_, i) => words[(seed * 31 + i * i * 7 + i * seed) % words.length],
+  ).join(' ');
