@@ -1,6 +1,6 @@
 // The documents held to the tree: every relative link leads somewhere, every `corral` command and option
-// in code exists, and every word that looks like an error code is one. Knows Markdown by its fences,
-// spans and links, and the command line by its own table; judges no prose.
+// in code exists, so does every script that is run, and every word that looks like an error code is one.
+// Knows Markdown by its fences, spans and links, and the command line by its own table; judges no prose.
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -96,6 +96,12 @@ const commandsOf = ({ code }: Parts): string[][] =>
     ),
   );
 
+/** Scripts that are run from the root: `node benchmarks/policy/stream-guard.ts`. */
+const scriptsOf = ({ code }: Parts): string[] =>
+  code.flatMap((line) =>
+    [...line.matchAll(/\b(?:node|python) ([\w.-]+\/[\w./-]+)/g)].map((match) => match[1] ?? ''),
+  );
+
 /** Codes of the evidence and policy packages, which have words of their own. */
 const foreignCodes = [
   'packages/evidence/src/evidence-types.ts',
@@ -134,6 +140,10 @@ describe.each(documents)('%s', (path) => {
     expect(problems).toEqual([]);
   });
 
+  it('runs scripts that exist', () => {
+    expect(scriptsOf(parts).filter((script) => !existsSync(join(root, script)))).toEqual([]);
+  });
+
   it('names error codes that exist', () => {
     expect(codesOf(parts).filter((code) => !knownCodes.has(code))).toEqual([]);
   });
@@ -147,6 +157,7 @@ describe('the check itself', () => {
       '```',
       'npx corral tune BASE FILE --speed 9  # corral nothing',
       'npx corral serve --port 1 | corral chat ferry --json',
+      'A=1 npx node tools/gone.ts FILE && node ask.ts',
       '```',
       'corral words in prose are no commands',
     ].join('\n'),
@@ -180,6 +191,10 @@ describe('the check itself', () => {
       'there is no command "corral polish"',
       'there is no command "corral models push"',
     ]);
+  });
+
+  it('finds scripts', () => {
+    expect(scriptsOf(sample)).toEqual(['tools/gone.ts']);
   });
 
   it('finds words that look like error codes', () => {
