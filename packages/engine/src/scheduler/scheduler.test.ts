@@ -54,7 +54,22 @@ describe('the prefix cache', () => {
     const kit = createFakeScheduler();
     ask(kit, { prompt: question(1), cacheable: false });
     expect(ask(kit, { prompt: question(1) }).cached).toEqual([0]);
-    expect(ask(kit, { prompt: question(1), cacheable: false }).cached).toEqual([]);
+    const fed = fedBy(kit, () => {
+      expect(ask(kit, { prompt: question(1), cacheable: false, count: 1 }).cached).toEqual([]);
+    });
+    expect(fed).toBe(question(1).length);
+    expect(ask(kit, { prompt: question(1) }).cached[0]).toBeGreaterThan(0);
+  });
+
+  it('is neither read nor left to others by who asks for that, beside one who computes the same', () => {
+    const kit = createFakeScheduler();
+    const options = { prompt: question(1), count: 1 };
+    const fed = fedBy(kit, () => {
+      submit(kit, options);
+      submit(kit, { ...options, cacheable: false });
+      kit.run();
+    });
+    expect(fed).toBe(2 * question(1).length);
   });
 
   it('computes what many want at once only once', () => {

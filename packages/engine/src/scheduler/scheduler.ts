@@ -315,7 +315,9 @@ export class Scheduler {
       broken: false,
       admittedAt: now,
     };
-    const query = queryOf(slot);
+    // Who passes the cache over finds nothing in it, but for what was its own.
+    const finds = resumed !== undefined || task.cacheable === true;
+    const query = finds ? queryOf(slot) : { ...queryOf(slot), limit: 0 };
     const waits = isComing(query, this.#sources(), this.#pool);
     const sources = this.#sources();
     const crowded = this.#slots.length > 0 && !waits;
