@@ -50,6 +50,13 @@ describe('what is taken over', () => {
     expect(reusable(900, 300, 960)).toBe(900);
   });
 
+  it('is nothing of a beginning so short that the rest would be computed in another way', () => {
+    expect(reusable(24, Infinity, 64)).toBe(0);
+    expect(reusable(24, 64, 0)).toBe(0);
+    expect(reusable(100, Infinity, 110)).toBe(46);
+    expect(reusable(24, Infinity, 128)).toBe(24);
+  });
+
   it('is nothing when it saves nothing', () => {
     expect(reusable(15, Infinity, 0)).toBe(0);
   });

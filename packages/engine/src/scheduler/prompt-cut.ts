@@ -31,11 +31,11 @@ export function nextLargePiece(left: number, room: number): number {
 /**
  * How many tokens a prompt with its cut at `cut` takes from a sequence that shares `common` tokens with it
  * and was computed in large pieces before `smallFrom`. Gives up to 64 tokens for numbers equal to those of
- * a cold run; more than that (the last answer of a conversation, say), or most of it, is not given up.
+ * a cold run, be it all there is; more than that (the last answer of a conversation, say) is not given up.
  */
 export function reusable(common: number, smallFrom: number, cut: number): number {
   let exact = smallFrom === cut ? common : Math.min(common, smallFrom, cut);
   if (exact < cut && cut - exact < largePiece) exact = Math.max(0, cut - largePiece);
-  const taken = exact >= common - largePiece && exact >= common / 2 ? exact : common;
+  const taken = exact >= common - largePiece ? exact : common;
   return taken < shortestReuse ? 0 : taken;
 }
