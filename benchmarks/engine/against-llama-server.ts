@@ -3,8 +3,7 @@
 //   node benchmarks/engine/against-llama-server.ts MODEL.gguf [--llama-server PATH] [--threads 1]
 //     [--rounds 3] [--scenarios load,streams,prefix,speculation,long,options] [--streams 1,8,32] [--quick] [--json]
 // The peer's path may be in LLAMA_SERVER; without it only Corral is measured. Needs a quiet machine: the
-// client shares it. Prompts of 64 words (--words; a token each in most vocabularies) and 128 new tokens, greedy,
-// no end of text. Figures are medians.
+// client shares it. Prompts of 64 words (--words), 128 new tokens, greedy, no end of text; medians.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,8 +133,7 @@ async function compare(
   );
 }
 
-const gaps = ({ times }: HttpStream): number[] =>
-  times.slice(1).map((time, i) => time - (times[i] as number));
+const gaps = ({ times }: HttpStream) => times.slice(1).map((time, i) => time - (times[i] ?? 0));
 const firstOf = ({ start, times }: HttpStream): number => (times[0] ?? start) - start;
 
 function figuresOf(streams: readonly HttpStream[]): Record<string, number> {
@@ -153,7 +151,7 @@ function figuresOf(streams: readonly HttpStream[]): Record<string, number> {
 }
 
 let seeds = 0;
-/** Text, as clients send it: token ids would have to be spelled out for Corral's policy first. */
+/** Text, as clients send it: Corral's policy would have to spell out token ids first. */
 const randomPrompt = () => ({
   prompt: wordsOf(1000 + seeds++, Number(values.words)),
   ignore_eos: true,
