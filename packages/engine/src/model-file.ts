@@ -26,6 +26,7 @@ export const checkModelFile: CheckModelFile = async (path, kind) => {
 
 /** Errors of readers and of the file system with the codes of contracts; others as they are. */
 export function asCorralError(path: string, error: unknown): unknown {
+  if (CorralError.isInstance(error)) return error;
   if (FormatError.isInstance(error))
     return new CorralError(error.code, { params: { ...error.params, path }, cause: error });
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
