@@ -50,6 +50,8 @@ test('a long conversation of short messages is refused before it is read whole',
   const render = (): unknown =>
     renderPrompt({ kind: 'messages', messages }, { vocabulary, template, limits });
   expect(render).toThrow(expect.objectContaining({ code: 'context_length_exceeded' }));
+  // What was not read is not counted, and no count is made up.
+  expect(render).toThrow(`has more than ${limits.contextTokens} tokens`);
   expect(read.characters).toBeLessThan(50_000);
 });
 

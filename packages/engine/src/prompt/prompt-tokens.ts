@@ -71,12 +71,14 @@ function checkLength(
     for (let at = 0; at < text.length; at += probeCharacters) {
       const part = text.slice(at, at + probeCharacters);
       count += vocabulary.tokenize(part, { special: false, spacePrefix: false }).length;
-      if (count > limits.contextTokens + 64) throw tooLong(count, limits);
+      // The rest is not counted, so its length is not known.
+      if (count > limits.contextTokens + 64)
+        throw tooLong(`more than ${limits.contextTokens}`, limits);
     }
   }
 }
 
-const tooLong = (count: number, { contextTokens, maxTokens }: PromptLimits): CorralError =>
+const tooLong = (count: number | string, { contextTokens, maxTokens }: PromptLimits): CorralError =>
   new CorralError('context_length_exceeded', {
     params: { prompt_tokens: count, max_tokens: maxTokens, n_ctx: contextTokens },
     param: 'messages',

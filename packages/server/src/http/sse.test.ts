@@ -84,6 +84,24 @@ describe('server-sent events', () => {
     expect(await finished.promise).toBe(true);
   });
 
+  it('lets many answers wait for one slow reader without a warning of a leak', async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error): number => warnings.push(warning);
+    process.on('warning', warned);
+    closers.push(() => void process.off('warning', warned));
+    const finished = Promise.withResolvers<void>();
+    const { port } = await serve(async (stream) => {
+      const answers = Array.from({ length: 32 }, () => stream.send('x'.repeat(2 ** 20)));
+      await Promise.all(answers);
+      finished.resolve();
+      await stream.done();
+    });
+    const response = await request(port);
+    expect((await textOf(response)).length).toBeGreaterThan(32 * 2 ** 20);
+    await finished.promise;
+    expect(warnings).toEqual([]);
+  });
+
   it('gives a sign of life while there is nothing to say, and only then', async () => {
     const talking = Promise.withResolvers<void>();
     const { port } = await serve(

@@ -91,12 +91,18 @@ export class SseStreams {
     const awake = keepAwake(() => {
       if (behind(raw) === 0) void write(signOfLife);
     }, this.#quietMilliseconds);
+    let draining: Promise<void> | undefined;
     const write = (text: string): Promise<void> | undefined => {
       if (isClosed()) return undefined;
       awake.hasSpoken = true;
       if (socket === null) raw.write(text);
       else writeChunk(socket, text);
-      return behind(raw) > maxBufferedBytes ? drained(raw, socket) : undefined;
+      if (behind(raw) <= maxBufferedBytes) return undefined;
+      // Many answers share a stream: all of them wait for the one drain.
+      draining ??= drained(raw, socket).finally(() => {
+        draining = undefined;
+      });
+      return draining;
     };
     const close = async (last: string): Promise<void> => {
       if (isClosed()) return;
