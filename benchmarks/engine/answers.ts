@@ -3,11 +3,8 @@
 //   node benchmarks/engine/answers.ts MODEL.gguf [--streams 1,8] [--tokens 96] [--threads 1] [--rounds 5] [--json]
 // Tokens a second from the first token on and processor time for each token (median of the rounds), and the
 // ratio of both to plain text. Needs no peer: the engine is its own.
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { EngineMessage } from '@corral/contracts';
-import { processUsage } from './support/engine-peer.ts';
+import { processUsage, startEngineChild } from './support/engine-peer.ts';
 import { median } from './support/streams.ts';
 
 const { values, positionals } = parseArgs({
@@ -57,19 +54,7 @@ const modes: Readonly<Record<string, object>> = {
   penalties: { sampling: { temperature: 0, repetition_penalty: 1.1, frequency_penalty: 0.2 } },
 };
 
-const child = fork(fileURLToPath(import.meta.resolve('@corral/engine/worker')), [], {
-  execPath: process.execPath,
-  execArgv: [],
-});
-const listeners = new Map<string, (message: EngineMessage) => void>();
-child.on('message', (value) => {
-  const message = value as EngineMessage;
-  if (message.type !== 'tokens') listeners.get(message.id)?.(message);
-  else
-    for (const event of message.events)
-      listeners.get(event.id)?.({ type: 'tokens', events: [event] });
-});
-let ids = 0;
+const { child, ask } = startEngineChild();
 
 interface Generated {
   readonly tokens: number;
@@ -78,33 +63,26 @@ interface Generated {
 }
 
 function generate(changes: object, maxTokens: number): Promise<Generated> {
-  const id = `g${ids++}`;
   let tokens = 0;
   let first = 0;
-  return new Promise((resolve, reject) => {
-    listeners.set(id, (message) => {
-      if (message.type === 'error') reject(new Error(JSON.stringify(message.error)));
-      if (message.type !== 'tokens') return;
-      const [event] = message.events;
-      const now = performance.now();
-      if (first === 0) first = now;
-      tokens += event?.tokens.length ?? 0;
-      if (!event?.finish) return;
-      listeners.delete(id);
-      resolve({ tokens, first, last: now });
-    });
-    const content = 'Invent people. Answer with a JSON list of name, age, city and email.';
-    child.send({
-      type: 'generate',
-      id,
-      tenant: 'bench',
-      prompt: { kind: 'messages', messages: [{ role: 'user', content }] },
-      sampling: { temperature: 0 },
-      max_tokens: maxTokens,
-      ignore_eos: true,
-      cache_prompt: false,
-      ...changes,
-    });
+  const content = 'Invent people. Answer with a JSON list of name, age, city and email.';
+  const request = {
+    type: 'generate',
+    tenant: 'bench',
+    prompt: { kind: 'messages', messages: [{ role: 'user', content }] },
+    sampling: { temperature: 0 },
+    max_tokens: maxTokens,
+    ignore_eos: true,
+    cache_prompt: false,
+    ...changes,
+  };
+  return ask(request, (message) => {
+    if (message.type !== 'tokens') return undefined;
+    const [event] = message.events;
+    const now = performance.now();
+    if (first === 0) first = now;
+    tokens += event?.tokens.length ?? 0;
+    return event?.finish ? { tokens, first, last: now } : undefined;
   });
 }
 
@@ -122,19 +100,16 @@ async function measure(changes: object, streams: number): Promise<{ rate: number
   };
 }
 
-await new Promise<void>((resolve, reject) => {
-  listeners.set('load', (message) =>
-    message.type === 'ready' ? resolve() : reject(new Error(JSON.stringify(message))),
-  );
-  // Speculation would make a difference of its own between the modes.
-  const options = {
-    n_ctx: 1024,
-    n_seq_max: 32,
-    n_threads: Number(values.threads),
-    speculation: 'off',
-  };
-  child.send({ type: 'load', id: 'load', model_path: model, options });
-});
+// Speculation would make a difference of its own between the modes.
+const options = {
+  n_ctx: 1024,
+  n_seq_max: 32,
+  n_threads: Number(values.threads),
+  speculation: 'off',
+};
+await ask({ type: 'load', model_path: model, options }, (message) =>
+  message.type === 'ready' ? message.model : undefined,
+);
 const table: Record<string, string | number>[] = [];
 for (const streams of values.streams.split(',').map(Number)) {
   const found = new Map<string, { rate: number; cpu: number }[]>();

@@ -31,7 +31,7 @@ export function processUsage(pid: number | undefined): { memory: number; process
 }
 
 /** The child, and a way to wait for what it says of a request. */
-function startChild() {
+export function startEngineChild() {
   const child = fork(fileURLToPath(import.meta.resolve('@corral/engine/worker')), [], {
     execPath: process.execPath,
     execArgv: [],
@@ -68,7 +68,7 @@ function startChild() {
 }
 
 export async function startEnginePeer(start: EnginePeerOptions): Promise<EnginePeer> {
-  const { child, ask } = startChild();
+  const { child, ask } = startEngineChild();
   const call = (request: Record<string, unknown>): Promise<unknown> =>
     ask(request, (message) => {
       if (message.type === 'ready') return message.model;
