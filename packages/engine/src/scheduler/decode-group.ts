@@ -10,8 +10,11 @@ const reasons: Record<'no-room' | 'invalid' | 'failed', string> = {
   failed: 'llama.cpp could not compute the batch',
 };
 
+/** What of a context a decode takes. */
+export type DecodingContext = Pick<NativeContext, 'batch' | 'decode' | 'logits'>;
+
 /** Decodes one group; a failure ends its tasks and no others. */
-export function decodeGroup(context: NativeContext, group: readonly PlannedFeed[]): void {
+export function decodeGroup(context: DecodingContext, group: readonly PlannedFeed[]): void {
   const { batch } = context;
   batch.clear();
   const wanted: WantedRow[] = [];
