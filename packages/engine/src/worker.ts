@@ -1,5 +1,6 @@
 // The engine child: one base model, one synchronous decode loop, JSON messages over the IPC channel of
 // `fork`. It ends with its parent: when the channel closes, so does the process.
+import { flushCompileCache } from 'node:module';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { toErrorPayload, type EngineMessage } from '@corral/contracts';
 import { createEngineHost, type EngineHost } from './engine-host.ts';
@@ -39,6 +40,8 @@ async function run(host: EngineHost, wake: { next: PromiseWithResolvers<void> })
       wake.next = Promise.withResolvers();
       const { promise, resolve } = wake.next;
       const timer = setTimeout(() => {
+        // Node writes compiled code when a process ends by itself; this one is often killed.
+        flushCompileCache();
         if (host.idle()) resolve();
       }, idleMs);
       await promise;

@@ -59,6 +59,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     engine: config.engine,
     ...servingSettings(config.serving),
     remotes: config.engines,
+    codeCache: home.codeCache,
     onLog: (line) => log.info({ engine: line }, 'engine'),
     ...options.engine,
   });

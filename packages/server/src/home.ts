@@ -7,6 +7,8 @@ export interface HomePaths {
   readonly artifacts: string;
   readonly postgres: string;
   readonly logs: string;
+  /** Compiled code of engine children: may be removed at any time. */
+  readonly codeCache: string;
   /** One folder a training run: config, output, checkpoints. */
   readonly runs: string;
   readonly credentials: string;
@@ -21,6 +23,7 @@ export const homePaths = (root: string): HomePaths => ({
   artifacts: join(root, 'artifacts'),
   postgres: join(root, 'postgres'),
   logs: join(root, 'logs'),
+  codeCache: join(root, 'cache', 'code'),
   runs: join(root, 'runs'),
   credentials: join(root, 'credentials.json'),
   lock: join(root, 'server.lock'),

@@ -7,14 +7,14 @@ import type { EngineModelInfo, EngineOptions, EngineStatus } from '@corral/contr
 import { formatBytes } from '../download/disk-space.ts';
 import { AdapterSlots } from './adapter-slots.ts';
 import { EngineChild } from './engine-child.ts';
+import type { EngineChildOptions } from './engine-child.ts';
 import { isServing, nextEngineState } from './engine-states.ts';
 import type { EngineState, EngineStateEvent } from './engine-states.ts';
 import { residentBytes } from './process-memory.ts';
 
-export interface EngineProcessOptions {
+export interface EngineProcessOptions extends EngineChildOptions {
   readonly base: string;
   readonly modelPath: string;
-  readonly workerUrl: URL;
   /** Adapters that a child holds; the longest unused make place for others. */
   readonly maxAdapters: number;
   /** A child that is busy and silent for so long is killed. */
@@ -30,7 +30,6 @@ export interface EngineProcessOptions {
   readonly measureMs: number;
   /** Another `residentBytes`, for tests. */
   readonly measure?: ((pid: number) => Promise<number | null>) | undefined;
-  readonly onLog?: ((line: string) => void) | undefined;
 }
 
 export interface Loaded {

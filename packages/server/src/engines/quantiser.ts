@@ -19,12 +19,12 @@ export interface Quantiser {
   close(): Promise<void>;
 }
 
-export function createQuantiser({ workerUrl, onLog }: EngineChildOptions): Quantiser {
+export function createQuantiser(options: EngineChildOptions): Quantiser {
   const children = new Set<EngineChild>();
   return {
     async quantise({ signal, onProgress, ...request }) {
       // Synchronous native work of minutes for large models: never watched, only the caller's signal.
-      const child = new EngineChild({ workerUrl, onLog });
+      const child = new EngineChild(options);
       const abort = (): void => child.kill('it was cancelled');
       children.add(child);
       signal?.addEventListener('abort', abort, { once: true });
