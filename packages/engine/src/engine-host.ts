@@ -215,7 +215,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       flush(state, send);
       state.model.adapters.sweep();
     },
-    idle: () => state.model?.scheduler.persistOne() ?? false,
+    idle: () => state.model?.idle() ?? false,
     close: () => {
       state.model?.close();
       state.model = null;

@@ -41,6 +41,8 @@ export interface LoadedModel {
   readonly busy: boolean;
   /** One decode for what generates, and a piece of what is to be embedded. */
   step(): void;
+  /** Something small that can wait until nobody has asked for a while; false when there is nothing. */
+  idle(): boolean;
   /** Ends a request at once; false when there is none of that id. */
   cancel(id: string): boolean;
   /** Idempotent. */
@@ -157,7 +159,6 @@ function assemble(
     slots: options.n_seq_max,
     prefixFiles: load.prefixFiles ?? undefined,
   });
-  scheduler.warmUp();
   const adapters = createAdapters({ decoding, scheduler, checkFile });
   const threads = threadsOf(options);
   const parts = { model, contextTokens, threads, scheduler, adapters, decoding };
@@ -176,6 +177,7 @@ function assemble(
       scheduler.step();
       embedder.step(scheduler.active > 0 ? embeddedBesideStreams : embeddedAlone);
     },
+    idle: () => scheduler.warmUp() || scheduler.persistOne(),
     cancel: (id) => scheduler.cancel(id) || embedder.cancel(id),
     close: () => {
       embedder.close();

@@ -28,8 +28,8 @@ import { createTenantQueue } from './tenant-queue.ts';
 /** Waiting tasks beyond this are refused: nobody waits for the thousandth place. */
 const maxQueued = 1024;
 
-/** Enough to tell a small model from a large one, and quick on both. */
-const warmUpTokens = 16;
+/** Tokens of each: enough to tell a small model from a large one, and quick on both. */
+const warmUps = [16, 16, 1];
 
 /** Tokens of an answer that must find room in a shared cache before a task is begun. */
 const answerRoom = 32;
@@ -80,6 +80,7 @@ export class Scheduler {
   readonly #places: number;
   readonly #interrupted = new WeakMap<SequenceTask, Interrupted>();
   #steps = 0;
+  #decodes = 0;
   #hits = 0;
   #misses = 0;
   #reused = 0;
@@ -125,23 +126,22 @@ export class Scheduler {
     };
   }
 
-  /** Reads the weights once and learns how fast the model is. Before the first task. */
-  warmUp(): void {
+  /**
+   * One of the decodes that read the weights and learn how fast the model is, while nobody waits; false when
+   * there is none left, as after the first task, whose decodes have told as much.
+   */
+  warmUp(): boolean {
     const { batch, sequenceTokens } = this.#context;
-    const most = Math.min(warmUpTokens, batch.capacity, sequenceTokens);
-    // The first decode waits for the disk; the others show the speed.
-    for (const [count, measured] of [
-      [most, false],
-      [most, true],
-      [1, true],
-    ] as const) {
-      batch.clear();
-      for (let i = 0; i < count; i++) batch.add(0, i, 0, i === count - 1);
-      const start = performance.now();
-      this.#context.decode();
-      if (measured) this.#costs.record(count, performance.now() - start);
-      this.#context.truncate(0, 0);
-    }
+    const wanted = warmUps[this.#decodes];
+    if (wanted === undefined || this.#steps > 0 || this.queued > 0) return false;
+    const count = Math.min(wanted, batch.capacity, sequenceTokens);
+    batch.clear();
+    for (let i = 0; i < count; i++) batch.add(0, i, 0, i === count - 1);
+    const start = performance.now();
+    this.#context.decode();
+    this.#learn(count, performance.now() - start);
+    this.#context.truncate(0, 0);
+    return true;
   }
 
   /** Throws CorralError `overloaded` when the queue is full, `conflict` when the id is in use. */
@@ -229,7 +229,7 @@ export class Scheduler {
     const tokens = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
     const start = performance.now();
     this.#strategy.run(plan);
-    this.#costs.record(tokens, performance.now() - start);
+    this.#learn(tokens, performance.now() - start);
     this.#steps++;
     for (const [i, { slot, count, drafts }] of plan.entries()) {
       const running = slot as RunningSlot;
@@ -244,6 +244,11 @@ export class Scheduler {
       this.#speculation.record(drafts.length, Math.max(0, slot.fed - from - count));
       if (slot.fed < from + count + drafts.length) this.#pool.truncate(slot.sequence, slot.fed);
     }
+  }
+
+  /** The first decode waits for the disk: the others show the speed. */
+  #learn(tokens: number, ms: number): void {
+    if (this.#decodes++ > 0) this.#costs.record(tokens, ms);
   }
 
   #expire(now: number): void {
