@@ -70,21 +70,36 @@ const typeById = new Map<number, GgufValueType>(
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** `count` length-prefixed UTF-8 strings of at most `maxBytes` each; waits only where the window ends. */
+async function readStrings(
+  cursor: HeaderCursor,
+  what: string,
+  { count, maxBytes }: { readonly count: number; readonly maxBytes: number },
+): Promise<string[]> {
+  const items: string[] = [];
+  const lengthOf = `the length of ${what}`;
+  while (items.length < count) {
+    if (!cursor.has(8)) await cursor.need(8, what);
+    const length = cursor.count(lengthOf, maxBytes, 1);
+    if (!cursor.has(length)) await cursor.need(length, what);
+    const at = cursor.position;
+    try {
+      items.push(decoder.decode(cursor.bytes(length)));
+    } catch (cause) {
+      throw new FormatError(`${what} at byte ${at} is not UTF-8`, { cause });
+    }
+  }
+  return items;
+}
+
 /** A length-prefixed UTF-8 string of at most `maxBytes`. */
 export async function readGgufString(
   cursor: HeaderCursor,
   what: string,
   maxBytes: number,
 ): Promise<string> {
-  if (!cursor.has(8)) await cursor.need(8, what);
-  const length = cursor.count(`the length of ${what}`, maxBytes, 1);
-  if (!cursor.has(length)) await cursor.need(length, what);
-  const at = cursor.position;
-  try {
-    return decoder.decode(cursor.bytes(length));
-  } catch (cause) {
-    throw new FormatError(`${what} at byte ${at} is not UTF-8`, { cause });
-  }
+  const [text = ''] = await readStrings(cursor, what, { count: 1, maxBytes });
+  return text;
 }
 
 async function readType(cursor: HeaderCursor, what: string): Promise<GgufValueType> {
@@ -119,10 +134,8 @@ async function readArray(
       `the metadata has more than ${maxGgufTotalItems} array items, at "${key}"`,
     );
   if (itemType === 'string') {
-    const items: string[] = [];
-    for (let i = 0; i < count; i++)
-      items.push(await readGgufString(cursor, `an item of "${key}"`, maxGgufStringBytes));
-    return { itemType, items };
+    const bounds = { count, maxBytes: maxGgufStringBytes };
+    return { itemType, items: await readStrings(cursor, `an item of "${key}"`, bounds) };
   }
   if (itemType === 'array') {
     const items: GgufArray[] = [];
