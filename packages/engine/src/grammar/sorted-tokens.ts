@@ -6,42 +6,72 @@ export interface SortedTokens {
   readonly tokens: Int32Array;
   /** Bytes a token has in common with the one before it. */
   readonly shared: Uint16Array;
+  /** The bytes of all of them, one after the other; those of the i-th end where those of the next start. */
+  readonly text: Uint8Array;
+  readonly starts: Uint32Array;
   /** Bytes of the longest token. */
   readonly longest: number;
-}
-
-interface Entry {
-  readonly token: number;
-  /** Bytes as a string: comparing those is several times as fast as comparing arrays. */
-  readonly text: string;
 }
 
 /** Tokens read, and groups sorted, between two looks at the clock. */
 const readAtOnce = 512;
 const sortedAtOnce = 8;
 
-function joinSorted(entries: readonly Entry[]): SortedTokens {
-  const shared = new Uint16Array(entries.length);
-  let longest = entries[0]?.text.length ?? 0;
-  for (let i = 1; i < entries.length; i++) {
-    const [a, b] = [entries[i - 1]?.text ?? '', entries[i]?.text ?? ''];
-    let length = 0;
-    while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
-    shared[i] = length;
-    longest = Math.max(longest, b.length);
+function sharedLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return length;
+}
+
+/** Takes tokens in their order. One array of each kind: an object a token would be 100 bytes each. */
+class SortedList {
+  readonly #tokens: Int32Array;
+  readonly #shared: Uint16Array;
+  readonly #starts: Uint32Array;
+  readonly #text: Uint8Array;
+  #count = 0;
+  #last = '';
+  #longest = 0;
+
+  constructor(tokens: number, textBytes: number) {
+    this.#tokens = new Int32Array(tokens);
+    this.#shared = new Uint16Array(tokens);
+    this.#starts = new Uint32Array(tokens + 1);
+    this.#text = new Uint8Array(textBytes);
   }
-  return { tokens: Int32Array.from(entries, ({ token }) => token), shared, longest };
+
+  push(token: number, text: string): void {
+    const i = this.#count++;
+    const start = this.#starts[i] as number;
+    this.#tokens[i] = token;
+    this.#shared[i] = i === 0 ? 0 : sharedLength(this.#last, text);
+    for (let at = 0; at < text.length; at++) this.#text[start + at] = text.charCodeAt(at);
+    this.#starts[i + 1] = start + text.length;
+    this.#longest = Math.max(this.#longest, text.length);
+    this.#last = text;
+  }
+
+  result(): SortedTokens {
+    return {
+      tokens: this.#tokens,
+      shared: this.#shared,
+      text: this.#text,
+      starts: this.#starts,
+      longest: this.#longest,
+    };
+  }
 }
 
 export class TokenSorter {
   readonly #size: number;
   readonly #bytes: (token: number) => Uint8Array;
   /** Tokens by their first two bytes. */
-  readonly #groups = new Map<number, Entry[]>();
-  readonly #sorted: Entry[] = [];
+  readonly #groups = new Map<number, number[]>();
   #read = 0;
-  /** Groups still to be sorted, the last first; null while tokens are read. */
-  #left: Entry[][] | null = null;
+  #withText = 0;
+  #textBytes = 0;
+  /** Groups still to be sorted, the last first, and where they go; null while tokens are read. */
+  #left: { groups: number[][]; list: SortedList } | null = null;
   #result: SortedTokens | null = null;
 
   constructor(size: number, bytes: (token: number) => Uint8Array) {
@@ -65,8 +95,8 @@ export class TokenSorter {
   #advance(): void {
     if (this.#read < this.#size) this.#readSome();
     else if (!this.#left) this.#left = this.#groupsBackwards();
-    else if (this.#left.length > 0) this.#sortSome(this.#left);
-    else this.#result = joinSorted(this.#sorted);
+    else if (this.#left.groups.length > 0) this.#sortSome(this.#left);
+    else this.#result = this.#left.list.result();
   }
 
   #readSome(): void {
@@ -78,20 +108,29 @@ export class TokenSorter {
       const key = first * 257 + second + 1;
       const group = this.#groups.get(key) ?? [];
       this.#groups.set(key, group);
-      group.push({ token: this.#read, text: Buffer.from(bytes).toString('latin1') });
+      group.push(this.#read);
+      this.#withText++;
+      this.#textBytes += bytes.length;
     }
   }
 
-  #groupsBackwards(): Entry[][] {
-    return [...this.#groups].toSorted(([a], [b]) => b - a).map(([, group]) => group);
+  #groupsBackwards(): { groups: number[][]; list: SortedList } {
+    const groups = [...this.#groups].toSorted(([a], [b]) => b - a).map(([, group]) => group);
+    this.#groups.clear();
+    return { groups, list: new SortedList(this.#withText, this.#textBytes) };
   }
 
-  #sortSome(left: Entry[][]): void {
+  #sortSome({ groups, list }: { groups: number[][]; list: SortedList }): void {
     for (let i = 0; i < sortedAtOnce; i++) {
-      const group = left.pop();
+      const group = groups.pop();
       if (!group) return;
-      group.sort((a, b) => (a.text < b.text ? -1 : 1));
-      for (const entry of group) this.#sorted.push(entry);
+      // Bytes as strings: comparing those is several times as fast as comparing arrays.
+      const entries = group.map((token) => ({
+        token,
+        text: Buffer.from(this.#bytes(token)).toString('latin1'),
+      }));
+      entries.sort((a, b) => (a.text < b.text ? -1 : 1));
+      for (const { token, text } of entries) list.push(token, text);
     }
   }
 }

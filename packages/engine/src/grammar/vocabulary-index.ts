@@ -29,7 +29,7 @@ export function advanceBytes(state: ByteState, bytes: Uint8Array): ByteState | n
   return at;
 }
 
-/** `bytes` is asked once for each of `size` tokens, at the latest when the first mask is wanted. */
+/** `bytes` is asked for each of `size` tokens, at the latest when the first mask is wanted. */
 export function createVocabularyIndex(
   size: number,
   bytes: (token: number) => Uint8Array,
@@ -44,7 +44,7 @@ export function createVocabularyIndex(
   }
 
   function walk(state: ByteState): TokenMask {
-    const { tokens, shared, longest } = sorter.finish();
+    const { tokens, shared, text, starts, longest } = sorter.finish();
     const mask = new Uint32Array((size + 31) >>> 5);
     if (state.free) allowWithoutText(mask);
     // states[d]: behind the first d bytes of the token at hand.
@@ -57,11 +57,12 @@ export function createVocabularyIndex(
       // It begins with the bytes that led nowhere.
       if (dead && common > alive) continue;
       const token = tokens[i] as number;
-      const text = bytes(token);
+      const start = starts[i] as number;
+      const length = (starts[i + 1] as number) - start;
       alive = Math.min(alive, common);
       dead = false;
-      while (alive < text.length) {
-        const next = (states[alive] as ByteState).advance(text[alive] as number);
+      while (alive < length) {
+        const next = (states[alive] as ByteState).advance(text[start + alive] as number);
         if (!next) {
           dead = true;
           break;

@@ -24,7 +24,7 @@ export interface NativeVocabulary {
   /** A text to be embedded ends with `eos`. */
   readonly addEos: boolean;
   tokenize(text: string, options: TokenizeOptions): number[];
-  /** Bytes a token stands for; control tokens give none. Cached: do not change them. */
+  /** Bytes a token stands for; control tokens give none. A view: do not change them. */
   piece(token: number): Uint8Array;
   /** The token's text as the vocabulary spells it, control tokens included. */
   spelling(token: number): string;

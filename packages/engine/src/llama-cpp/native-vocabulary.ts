@@ -14,15 +14,44 @@ const allTokens = (size: number): number[] => Array.from({ length: size }, (_, t
 export const vocabularyKind = (vocabulary: Address): VocabularyKind =>
   kinds[openLlama().vocabularyType(vocabulary)] ?? 'other';
 
-function readPiece(vocabulary: Address, token: number): Uint8Array {
+/** Bytes that the store of pieces begins with. */
+const firstStoreBytes = 64 * 1024;
+
+/**
+ * What tokens stand for, asked of llama.cpp once each and kept one behind the other: an array a token would
+ * take 300 bytes for six.
+ */
+function createPieces(vocabulary: Address, size: number): (token: number) => Uint8Array {
   const llama = openLlama();
-  let buffer = new Uint8Array(64);
-  let length = llama.piece(vocabulary, token, buffer, buffer.length, 0, false);
-  if (length < 0) {
-    buffer = new Uint8Array(-length);
-    length = llama.piece(vocabulary, token, buffer, buffer.length, 0, false);
+  const starts = new Int32Array(size).fill(-1);
+  const ends = new Int32Array(size);
+  let store = new Uint8Array(firstStoreBytes);
+  let used = 0;
+  let scratch = new Uint8Array(64);
+
+  function read(token: number): void {
+    let length = llama.piece(vocabulary, token, scratch, scratch.length, 0, false);
+    if (length < 0) {
+      scratch = new Uint8Array(-length);
+      length = llama.piece(vocabulary, token, scratch, scratch.length, 0, false);
+    }
+    const end = used + Math.max(0, length);
+    if (end > store.length) {
+      // Views of the smaller one stay right: nothing in it changes any more.
+      const larger = new Uint8Array(Math.max(end, 2 * store.length));
+      larger.set(store);
+      store = larger;
+    }
+    store.set(scratch.subarray(0, end - used), used);
+    starts[token] = used;
+    ends[token] = used = end;
   }
-  return buffer.slice(0, Math.max(0, length));
+
+  return (token) => {
+    if (starts[token] === undefined) return store.subarray(0, 0);
+    if (starts[token] === -1) read(token);
+    return store.subarray(starts[token], ends[token]);
+  };
 }
 
 /**
@@ -36,7 +65,6 @@ export function createVocabulary(vocabulary: Address, withoutPrefix: Address): N
   const endOfGeneration = new Set<number>();
   for (let token = 0; token < size; token++)
     if (llama.isEndOfGeneration(vocabulary, token)) endOfGeneration.add(token);
-  const pieces: (Uint8Array | undefined)[] = [];
   let controls: readonly number[] | undefined;
   const isControl = (token: number): boolean =>
     (llama.attributes(vocabulary, token) & controlAttributes) !== 0;
@@ -68,7 +96,7 @@ export function createVocabulary(vocabulary: Address, withoutPrefix: Address): N
     addBos: llama.vocabularyAddBos(vocabulary),
     addEos: llama.vocabularyAddEos(vocabulary),
     tokenize,
-    piece: (token) => (pieces[token] ??= readPiece(vocabulary, token)),
+    piece: createPieces(vocabulary, size),
     spelling: (token) => llama.spelling(vocabulary, token) ?? '',
     isControl,
     controlTokens: () => (controls ??= allTokens(size).filter(isControl)),
