@@ -6,7 +6,7 @@ import { truncatePolicies } from './run-config.ts';
 
 export const operationSchema = z.object({
   id: z.string(),
-  kind: z.enum(['model_pull', 'model_import', 'parity']),
+  kind: z.enum(['model_pull', 'model_import', 'model_export', 'parity']),
   status: z.enum(['running', 'succeeded', 'failed']),
   progress: z.object({
     /** What happens now, for a person. */
@@ -215,6 +215,10 @@ export const statusSchema = z.object({
           stack_bytes: z.number(),
           max_stack_bytes: z.number(),
           stack_ranks: z.number(),
+          contexts: z.int().optional(),
+          context_sequences: z.int().optional(),
+          max_context_sequences: z.int().optional(),
+          context_bytes: z.number().optional(),
         })
         .optional(),
       prefix_cache: z

@@ -234,12 +234,19 @@ export interface EngineStatus {
   readonly adapter_batching?: 'stacked' | 'contexts' | 'switching';
   /** Why. */
   readonly adapter_batching_reason?: string;
-  /** Bytes of adapters in memory and of the stacks they are computed in; ranks of the stack in use. */
+  /**
+   * Bytes of adapters in memory and of the stacks they are computed in; ranks of the stack in use. Contexts
+   * beside the main one, the sequences they have room for, and their bytes.
+   */
   readonly adapter_memory?: {
     readonly resident_bytes: number;
     readonly stack_bytes: number;
     readonly max_stack_bytes: number;
     readonly stack_ranks: number;
+    readonly contexts?: number;
+    readonly context_sequences?: number;
+    readonly max_context_sequences?: number;
+    readonly context_bytes?: number;
   };
   readonly prefix_cache?: {
     readonly entries: number;

@@ -40,6 +40,8 @@ export interface GgufFile {
   readTensor(name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** A tensor dequantised to float32, row-major. */
   readFloats(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** `count` rows of a matrix from row `from`, dequantised to float32. */
+  readRows(name: string, from: number, count: number): Promise<Float32Array<ArrayBuffer>>;
 }
 
 const magic = 0x46554747; // "GGUF", little-endian
@@ -209,6 +211,16 @@ export function readGguf(source: ByteSource): Promise<GgufFile> {
         throw new FormatError(`the tensor "${name}" is too large`, { path: source.name });
       return dequantise(type, await readTensor(name));
     };
-    return { version, alignment, metadata, tensors, readTensor, readFloats };
+    const readRows = async (
+      name: string,
+      from: number,
+      count: number,
+    ): Promise<Float32Array<ArrayBuffer>> => {
+      const { type, shape, offset, byteLength } = find(name);
+      // Rows are whole numbers of blocks.
+      const rowBytes = byteLength / (shape[0] ?? 1);
+      return dequantise(type, await source.read(offset + from * rowBytes, count * rowBytes));
+    };
+    return { version, alignment, metadata, tensors, readTensor, readFloats, readRows };
   });
 }

@@ -11,6 +11,7 @@ import {
   type GgufValueType,
 } from './gguf-metadata.ts';
 import { maxDims, maxGgufTensorNameBytes } from './limits.ts';
+import { writeTensorData, type TensorData } from './tensor-data.ts';
 import { tensorTypes, type TensorType } from './tensor-types.ts';
 
 export interface GgufTensorToWrite {
@@ -18,8 +19,7 @@ export interface GgufTensorToWrite {
   readonly type: TensorType;
   /** Row-major, outermost first. */
   readonly shape: readonly number[];
-  /** The bytes as stored; a function is called when its turn comes, so one tensor is in memory at a time. */
-  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
+  readonly data: TensorData;
 }
 
 export interface GgufToWrite {
@@ -161,13 +161,8 @@ export async function writeGguf(sink: ByteSink, model: GgufToWrite): Promise<voi
   const alignment = metadataNumber(model.metadata, 'general.alignment') ?? defaultAlignment;
   await sink.write(buildHeader(model, alignment));
   for (const tensor of model.tensors) {
-    const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
     const expected = tensorBytes(tensor);
-    if (data.byteLength !== expected)
-      throw new RangeError(
-        `the tensor "${tensor.name}" has ${data.byteLength} bytes; its shape needs ${expected}`,
-      );
-    await sink.write(data);
+    await writeTensorData(sink, tensor, expected);
     await sink.write(new Uint8Array(padding(expected, alignment)));
   }
 }

@@ -26,6 +26,7 @@ export { readGguf, type GgufFile, type GgufTensorInfo } from './gguf-reader.ts';
 export { validateModelHeader } from './gguf-validate.ts';
 export { writeGguf, type GgufTensorToWrite, type GgufToWrite } from './gguf-writer.ts';
 export { expectedTensors } from './expected-tensors.ts';
+export { mergeLoraRows, withLora, type LoraProduct } from './merge-lora.ts';
 export { modelConfigToGguf } from './model-config-gguf.ts';
 export { modelConfigFromJson, modelConfigToJson } from './model-config-json.ts';
 export {
@@ -36,7 +37,13 @@ export {
 } from './model-config.ts';
 export { readModelConfig } from './read-model-config.ts';
 export { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
-export { convertFolderToGguf, modelToGguf, type GgufForm } from './model-to-gguf.ts';
+export { writeWeightsFolder, type FolderDtype } from './model-folder.ts';
+export {
+  convertFolderToGguf,
+  convertWeightsToGguf,
+  modelToGguf,
+  type GgufForm,
+} from './model-to-gguf.ts';
 export { openModelWeights, type ModelTensor, type ModelWeights } from './model-weights.ts';
 export { permuteQk, unpermuteQk } from './permute-qk.ts';
 export { quantise, type QuantisableType } from './quantise.ts';

@@ -34,6 +34,11 @@ export interface ModelWeights extends AsyncDisposable {
   readonly tensors: ReadonlyMap<string, ModelTensor>;
   /** Dequantised, and for GGUF of architecture `llama` q and k in Hugging Face's row order. */
   readFloats(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /**
+   * `count` rows of a matrix from row `from`, as readFloats has them. Of q and k both are multiples of
+   * `head_dim`: their order is one of whole heads.
+   */
+  readRows(name: string, from: number, count: number): Promise<Float32Array<ArrayBuffer>>;
   /** The bytes of a GGUF's tensor in the same row order; null for a safetensors folder. */
   readBlocks(name: string): Promise<Uint8Array<ArrayBuffer> | null>;
   /** Idempotent. */
@@ -88,6 +93,12 @@ async function openGguf(file: GgufFile): Promise<Opened> {
       if (projection === undefined) return values;
       return unpermuteQk(values, tensors.get(name)?.shape[0] ?? 0, heads[projection]);
     },
+    readRows: async (name, from, count) => {
+      const values = await file.readRows(stored.get(name) ?? name, from, count);
+      return moved(name) === undefined
+        ? values
+        : unpermuteQk(values, count, count / config.head_dim);
+    },
     readBlocks: async (name) => {
       const bytes = await file.readTensor(stored.get(name) ?? name);
       const projection = moved(name);
@@ -106,14 +117,14 @@ async function openFolder(path: string): Promise<ModelWeights> {
     for (const { name, shape, dtype } of file.tensors.values())
       tensors.set(name, { name, shape, storedAs: dtype });
     await withPath(path, () => checkTensors(config, tensors));
-    const readFloats = (name: string): Promise<Float32Array<ArrayBuffer>> => file.readFloats(name);
     const close = (): Promise<void> => file.close();
     return {
       format: 'safetensors',
       config,
       tokenizer,
       tensors,
-      readFloats,
+      readFloats: (name) => file.readFloats(name),
+      readRows: (name, from, count) => file.readRows(name, from, count),
       readBlocks: () => Promise.resolve(null),
       close,
       [Symbol.asyncDispose]: close,

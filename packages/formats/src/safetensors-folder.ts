@@ -84,6 +84,7 @@ async function openShards(
     tensors,
     readTensor: async (name) => holder(name).readTensor(name),
     readFloats: async (name) => holder(name).readFloats(name),
+    readRows: async (name, from, count) => holder(name).readRows(name, from, count),
   };
 }
 

@@ -34,6 +34,8 @@ export interface SafetensorsFile {
   readTensor(name: string): Promise<Uint8Array<ArrayBuffer>>;
   /** A tensor of F32, F16 or BF16 as float32. */
   readFloats(name: string): Promise<Float32Array<ArrayBuffer>>;
+  /** `count` rows (elements of the outermost dimension) from row `from` as float32. */
+  readRows(name: string, from: number, count: number): Promise<Float32Array<ArrayBuffer>>;
 }
 
 const lengthBytes = 8;
@@ -147,17 +149,24 @@ export function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
       const { offset, byteLength } = find(name);
       return source.read(offset, byteLength);
     };
-    const readFloats = async (name: string): Promise<Float32Array<ArrayBuffer>> => {
-      const { dtype, elementCount } = find(name);
+    const readRows = async (
+      name: string,
+      from: number,
+      count: number,
+    ): Promise<Float32Array<ArrayBuffer>> => {
+      const { dtype, shape, offset, byteLength } = find(name);
       const path = source.name;
       if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')
         throw new FormatError(`the tensor "${name}" is ${dtype}; F32, F16 and BF16 are read`, {
           path,
         });
-      if (elementCount * 4 > maxTensorBytes)
+      const rowBytes = byteLength / Math.max(1, shape[0] ?? 1);
+      if ((count * rowBytes * 4) / safetensorsDtypes[dtype] > maxTensorBytes)
         throw new FormatError(`the tensor "${name}" is too large`, { path });
-      return dequantise(dtype, await readTensor(name));
+      return dequantise(dtype, await source.read(offset + from * rowBytes, count * rowBytes));
     };
-    return { metadata: readMetadata(metadata), tensors, readTensor, readFloats };
+    const readFloats = (name: string): Promise<Float32Array<ArrayBuffer>> =>
+      readRows(name, 0, Math.max(1, find(name).shape[0] ?? 1));
+    return { metadata: readMetadata(metadata), tensors, readTensor, readFloats, readRows };
   });
 }

@@ -2,13 +2,13 @@
 // so that equal content gives equal bytes; the header padded with spaces to a multiple of eight.
 import type { ByteSink } from './byte-sink.ts';
 import { safetensorsDtypes, type SafetensorsDtype } from './safetensors-dtypes.ts';
+import { writeTensorData, type TensorData } from './tensor-data.ts';
 
 export interface SafetensorsTensorToWrite {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** The bytes as stored, or a function that makes them when their turn comes. */
-  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
+  readonly data: TensorData;
 }
 
 export interface SafetensorsToWrite {
@@ -48,7 +48,7 @@ function buildHeader(
 }
 
 /**
- * Streams header, then tensors, one in memory at a time. RangeError when a name stands twice or a tensor's
+ * Streams header, then tensors, one (or a piece of one) in memory at a time. RangeError when a name stands twice or a tensor's
  * data has another length than its shape says.
  */
 export async function writeSafetensors(sink: ByteSink, file: SafetensorsToWrite): Promise<void> {
@@ -60,12 +60,6 @@ export async function writeSafetensors(sink: ByteSink, file: SafetensorsToWrite)
   );
   await sink.write(buildHeader(file.metadata ?? new Map(), tensors));
   for (const tensor of tensors) {
-    const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
-    const expected = byteLength(tensor);
-    if (data.byteLength !== expected)
-      throw new RangeError(
-        `the tensor "${tensor.name}" has ${data.byteLength} bytes; its shape needs ${expected}`,
-      );
-    await sink.write(data);
+    await writeTensorData(sink, tensor, byteLength(tensor));
   }
 }

@@ -1,8 +1,10 @@
-// Public surface of @corral/trainer: train a model, judge its data, predict its cost. Everything here
-// works without a server; `worker.ts` is the same as a process.
+// Public surface of @corral/trainer: train a model, write it in other forms. Everything here works without a
+// server; `worker.ts` is the same as a process.
 import { type RunConfigInput, type RunEvent, runConfigSchema } from '@corral/contracts';
 import { openCausalLm } from './models/open-causal-lm.ts';
 import { runTraining } from './recipes/run-training.ts';
+
+export { exportModel, type ExportOptions } from './export/export-model.ts';
 
 export interface TrainOptions {
   /** Folder for checkpoints, events and results; a second run with the same output goes on. */

@@ -4,13 +4,15 @@
 //   worker.ts check   --config FILE [--preview N]  one DataReport; exit 1 when rows cannot be used
 //   worker.ts preview --config FILE [--preview N]  the same with rendered examples (5)
 //   worker.ts plan    --config FILE                one RunPlan
+//   worker.ts export  --config FILE                phases, then one ExportResult
 // Failures are one line {"type":"failed","error":…} on stdout and words on stderr. Exit codes:
 // contracts' trainerExitCodes.
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CorralError, toErrorPayload, trainerExitCodes } from '@corral/contracts';
-import { loadConfig } from './config/load-config.ts';
+import { loadConfig, loadExportConfig } from './config/load-config.ts';
 import { checkCommand } from './data/check-command.ts';
+import { exportModel } from './export/export-model.ts';
 import { openCausalLm } from './models/open-causal-lm.ts';
 import { planRun } from './recipes/plan.ts';
 import { runTraining } from './recipes/run-training.ts';
@@ -19,6 +21,7 @@ const usage = `usage: worker.ts train   --config FILE --output DIR
        worker.ts check   --config FILE [--preview N]
        worker.ts preview --config FILE [--preview N]
        worker.ts plan    --config FILE
+       worker.ts export  --config FILE
 `;
 
 interface Arguments {
@@ -105,9 +108,23 @@ async function plan({ config }: Arguments): Promise<number> {
   return trainerExitCodes.finished;
 }
 
+async function exportCommand({ config }: Arguments): Promise<number> {
+  let last = 0;
+  const onProgress = (name: string, done: number, total: number): void => {
+    const now = performance.now();
+    if (done > 0 && done < total && now - last < 250) return;
+    last = now;
+    writeLine({ type: 'phase', name, done, total });
+  };
+  const signal = pauseSignal();
+  writeLine(await exportModel(await loadExportConfig(config), { signal, onProgress }));
+  return trainerExitCodes.finished;
+}
+
 const commands: Record<string, (args: Arguments) => Promise<number>> = {
   train,
   plan,
+  export: exportCommand,
   check: (args) => check(args, 0),
   preview: (args) => check(args, 5),
 };

@@ -5,13 +5,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CorralError, type LoraTarget, loraTargets } from '@corral/contracts';
 import {
-  FormatError,
+  type LoraProduct,
   type SafetensorsFile,
   dequantise,
   openFileSource,
   readSafetensors,
 } from '@corral/formats';
+import { withCodes } from '../format-errors.ts';
 import type { Parameter } from '../models/causal-lm.ts';
+import { loraScale } from '../models/lora-scale.ts';
 
 /** PEFT writes about 1 KB; more is some other file. */
 const maxConfigBytes = 1024 * 1024;
@@ -26,24 +28,6 @@ export interface PeftSettings {
 
 const invalid = (path: string, reason: string, cause?: unknown): CorralError =>
   new CorralError('model_file_invalid', { params: { path, reason }, cause });
-
-/** Errors of the reader, with this project's codes. */
-async function withCodes<T>(path: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (FormatError.isInstance(error)) {
-      throw new CorralError(error.code, {
-        params: { ...error.params, path: error.path || path },
-        cause: error,
-      });
-    }
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      throw new CorralError('file_not_found', { params: { path }, cause: error });
-    }
-    throw error;
-  }
-}
 
 /** Settings under which the numbers mean something else than plain LoRA; absent, null or empty in what is read. */
 const refusedKeys = [
@@ -130,7 +114,11 @@ export async function readPeftSettings(folder: string): Promise<PeftSettings> {
 
 const floatDtypes = ['F32', 'F16', 'BF16'] as const;
 
-async function readValues(path: string, file: SafetensorsFile, parameter: Parameter) {
+async function readValues(
+  path: string,
+  file: SafetensorsFile,
+  parameter: Pick<Parameter, 'name' | 'shape'>,
+) {
   const { name, shape } = parameter;
   const info = file.tensors.get(name);
   if (!info) throw invalid(path, `the tensor "${name}" is missing`);
@@ -166,3 +154,40 @@ export async function loadPeftValues(
     for (const [index, values] of found.entries()) parameters[index]?.data.set(values);
   });
 }
+
+/** [rank, inputs] or [outputs, rank]: the side that the settings do not say. */
+function freeSide(path: string, file: SafetensorsFile, name: string): number {
+  const shape = file.tensors.get(name)?.shape;
+  if (shape?.length !== 2) throw invalid(path, `the matrix "${name}" is missing`);
+  return shape[name.endsWith('.lora_A.weight') ? 1 : 0] ?? 0;
+}
+
+/**
+ * The adapter as products, by Hugging Face's names of the matrices they change.
+ * Throws CorralError `file_not_found`, `model_file_invalid`, `non_finite_weights`.
+ */
+export async function readPeftProducts(folder: string): Promise<ReadonlyMap<string, LoraProduct>> {
+  const { rank, alpha, useRslora } = await readPeftSettings(folder);
+  const scale = loraScale({ rank, alpha, use_rslora: useRslora });
+  const path = weightsPath(folder);
+  return withCodes(path, async () => {
+    await using source = await openFileSource(path);
+    const file = await readSafetensors(source);
+    const products = new Map<string, LoraProduct>();
+    for (const stem of new Set([...file.tensors.keys()].map(stemOf))) {
+      const [nameA, nameB] = [`${stem}.lora_A.weight`, `${stem}.lora_B.weight`];
+      const shapeA = [rank, freeSide(path, file, nameA)];
+      const shapeB = [freeSide(path, file, nameB), rank];
+      products.set(`${stem.slice(peftPrefix.length)}.weight`, {
+        a: await readValues(path, file, { name: nameA, shape: shapeA }),
+        b: await readValues(path, file, { name: nameB, shape: shapeB }),
+        rank,
+        scale,
+      });
+    }
+    return products;
+  });
+}
+
+const peftPrefix = 'base_model.model.';
+const stemOf = (name: string): string => name.replace(/\.lora_[AB]\.weight$/, '');

@@ -1,7 +1,13 @@
-// A run configuration from YAML (or JSON, which is YAML): every mistake at once, each with its line.
-// Knows the schema of contracts; knows nothing of paths, files or machines.
+// A configuration of a run (or of an export) from YAML (or JSON, which is YAML): every mistake at once, each with
+// its line. Knows the schemas of contracts; knows nothing of paths, files or machines.
 import { readFile } from 'node:fs/promises';
-import { CorralError, type RunConfig, runConfigSchema } from '@corral/contracts';
+import {
+  CorralError,
+  type ExportConfig,
+  type RunConfig,
+  exportConfigSchema,
+  runConfigSchema,
+} from '@corral/contracts';
 import { type Document, LineCounter, isMap, isNode, parseDocument } from 'yaml';
 
 /** A configuration is a page; a megabyte is some other file given by mistake. */
@@ -72,8 +78,16 @@ const invalid = (path: string, problems: readonly ConfigProblem[]): CorralError 
     details: { problems },
   });
 
-/** Parses and checks the text of a configuration. `path` is for messages. Throws `config_invalid`. */
-export function parseConfig(text: string, path: string): RunConfig {
+/** What a schema of contracts says of a value. */
+interface Checks<T> {
+  safeParse(
+    value: unknown,
+  ):
+    | { readonly success: true; readonly data: T }
+    | { readonly success: false; readonly error: { readonly issues: readonly unknown[] } };
+}
+
+function parseAs<T>(schema: Checks<T>, text: string, path: string): T {
   const counter = new LineCounter();
   const document = parseDocument(text, { lineCounter: counter, prettyErrors: false });
   const syntax = document.errors.map((error): ConfigProblem => ({
@@ -83,7 +97,7 @@ export function parseConfig(text: string, path: string): RunConfig {
   }));
   if (syntax.length > 0) throw invalid(path, syntax);
   // A file of nested aliases can be small and mean gigabytes.
-  const result = runConfigSchema.safeParse(document.toJS({ maxAliasCount: 16 }) ?? {});
+  const result = schema.safeParse(document.toJS({ maxAliasCount: 16 }) ?? {});
   if (result.success) return result.data;
   const issues = result.error.issues as readonly SchemaIssue[];
   throw invalid(
@@ -92,18 +106,27 @@ export function parseConfig(text: string, path: string): RunConfig {
   );
 }
 
-/** Reads a configuration file. Throws CorralError `file_not_found` or `config_invalid`. */
-export async function loadConfig(path: string): Promise<RunConfig> {
+/** Parses and checks the text of a run's configuration. `path` is for messages. Throws `config_invalid`. */
+export const parseConfig = (text: string, path: string): RunConfig =>
+  parseAs(runConfigSchema, text, path);
+
+async function readText(path: string): Promise<string> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
     throw new CorralError('file_not_found', { params: { path }, cause: error });
   }
-  if (Buffer.byteLength(text) > maxConfigBytes) {
-    throw invalid(path, [
-      { line: null, key: '', reason: `the file is larger than ${maxConfigBytes} bytes` },
-    ]);
-  }
-  return parseConfig(text, path);
+  if (Buffer.byteLength(text) <= maxConfigBytes) return text;
+  throw invalid(path, [
+    { line: null, key: '', reason: `the file is larger than ${maxConfigBytes} bytes` },
+  ]);
 }
+
+/** Reads a run's configuration. Throws CorralError `file_not_found` or `config_invalid`. */
+export const loadConfig = async (path: string): Promise<RunConfig> =>
+  parseConfig(await readText(path), path);
+
+/** The same for an export. */
+export const loadExportConfig = async (path: string): Promise<ExportConfig> =>
+  parseAs(exportConfigSchema, await readText(path), path);

@@ -11,7 +11,7 @@ import { methodTraits } from './methods.ts';
 import { readPeftSettings } from '../checkpoint/peft-folder.ts';
 import { hashFile } from '../data/line-reader.ts';
 
-interface ResolvedInput {
+export interface ResolvedInput {
   /** Absolute. */
   readonly path: string;
   /** Lower-case hexadecimal; of a folder: of the list of its files' names and hashes. */
@@ -53,7 +53,7 @@ async function hashFolder(folder: string): Promise<string> {
   return hash.digest('hex');
 }
 
-async function resolveInput(path: string, folder: string): Promise<ResolvedInput> {
+export async function resolveInput(path: string, folder: string): Promise<ResolvedInput> {
   const absolute = isAbsolute(path) ? path : resolve(folder, path);
   try {
     const isFolder = (await stat(absolute)).isDirectory();
