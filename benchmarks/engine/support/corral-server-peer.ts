@@ -19,6 +19,7 @@ export interface CorralServerOptions {
 export interface CorralServerPeer extends AsyncDisposable {
   readonly target: HttpTarget;
   /** The server itself, and its engine child once it runs. */
+  pids(): { server: number; engine: number };
   usage(): { server: ReturnType<typeof processUsage>; engine: ReturnType<typeof processUsage> };
 }
 
@@ -94,6 +95,8 @@ export async function startCorralServer(options: CorralServerOptions): Promise<C
   await importModel(url, credentials.api_key, model);
   return {
     target: { name: 'corral', url, model: modelId, apiKey: credentials.api_key, extra: {} },
+    // 0 while there is none.
+    pids: () => ({ server: child.pid ?? 0, engine: engineOf(child.pid) }),
     usage: () => ({
       server: processUsage(child.pid),
       engine: processUsage(engineOf(child.pid)),
