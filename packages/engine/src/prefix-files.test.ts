@@ -93,7 +93,7 @@ describe('a file that was changed', () => {
 });
 
 describe('a scheduler', () => {
-  const prompt = Array.from({ length: 120 }, (_, i) => (i * 3) % 250);
+  const prompt = Array.from({ length: 150 }, (_, i) => (i * 3) % 250);
   function ask(options: { tenant?: string } = {}) {
     const kit = createFakeScheduler({ prefixFiles: open() });
     const task = createFakeTask({ id: 'x', prompt, ...options });

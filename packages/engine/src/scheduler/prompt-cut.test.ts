@@ -5,9 +5,13 @@ import { cutOf, largePiece, nextLargePiece, reusable } from './prompt-cut.ts';
 
 describe('the cut', () => {
   it('lies at a multiple of a large piece, before the last token', () => {
-    expect([1, 64, 65, 128, 129, 1000].map((length) => cutOf(length))).toEqual([
-      0, 0, 64, 64, 128, 960,
+    expect([1, 63, 129, 192, 193, 1000].map((length) => cutOf(length))).toEqual([
+      0, 0, 128, 128, 192, 960,
     ]);
+  });
+
+  it('leaves a short prompt in one piece', () => {
+    expect([64, 65, 128].map((length) => cutOf(length))).toEqual([64, 65, 128]);
   });
 
   it('lies before the last message when that is short', () => {

@@ -6,18 +6,22 @@
 
 /** Tokens of one sequence in one decode from which on attention works in tiles. */
 export const largePiece = 64;
+/** A prompt no longer than this is read in one piece: a second one would cost more than it could ever save. */
+const shortPrompt = 128;
 /** Behind the last message boundary small pieces are worth their price up to this length. */
 const longestTail = 256;
 /** Fewer tokens are computed sooner than found. */
 export const shortestReuse = 16;
 
 /**
- * Position from which a prompt of `length` tokens is computed in small pieces: 0 or at least `largePiece`.
+ * Position from which a prompt of `length` tokens is computed in small pieces: 0 or at least `largePiece`;
+ * `length` where all of it is one large piece.
  * `boundary`: where its last message begins. Prompts that differ only in that message share all before it.
  */
 export function cutOf(length: number, boundary?: number): number {
   if (boundary !== undefined && boundary >= largePiece && length - boundary <= longestTail)
     return Math.min(boundary, length - 1);
+  if (length <= shortPrompt) return length < largePiece ? 0 : length;
   return largePiece * Math.floor((length - 1) / largePiece);
 }
 

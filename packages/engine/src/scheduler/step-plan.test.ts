@@ -109,12 +109,26 @@ describe('a step', () => {
     ]);
   });
 
-  it('lets streams and short prompts take turns, after a few prompts at most', () => {
-    const plan = planner();
-    const slots = [stream(0), ...[1, 2, 3, 4, 5].map((i) => prompt(i, 400))];
-    const steps = Array.from({ length: 4 }, () => next(plan, slots));
-    for (const step of steps.slice(0, 3)) expect(step).toEqual([[1, 384]]);
+  it('lets streams have their turn after some seconds of short prompts', () => {
+    const plan = planner({}, 2);
+    const slots = [stream(0), ...Array.from({ length: 8 }, (_, i) => prompt(i + 1, 450))];
+    const steps = Array.from({ length: 5 }, () => next(plan, slots));
+    for (const step of steps.slice(0, 3)) expect(step).toEqual([[1, 448]]);
     expect(steps[3]).toContainEqual([0, 1]);
+    expect(steps[4]).toEqual([[1, 448]]);
+  });
+
+  it('reads half of the equal prompts that wait, then half of the others', () => {
+    const steps = drain(
+      planner(),
+      [0, 1, 2, 3, 4, 5, 6].map((i) => prompt(i, 70)),
+    );
+    expect(steps.map((feeds) => feeds.length)).toEqual([4, 2, 1]);
+  });
+
+  it('does not cut off less than a large piece of one prompt to read it with another', () => {
+    const steps = drain(planner(), [prompt(0, 70), prompt(1, 75), prompt(2, 75), prompt(3, 75)]);
+    expect(steps.map((feeds) => feeds.map(([, count]) => count))).toEqual([[70], [75, 75], [75]]);
   });
 
   it('keeps a long prompt from stalling the streams', () => {

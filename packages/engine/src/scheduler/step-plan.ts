@@ -28,12 +28,11 @@ export interface PlanLimits {
 }
 
 /** A step longer than this is felt as a stall, by whoever cancels too. */
-const longestStepMs = 4000;
+const longestStepMs = 2000;
 /**
- * Large steps in a row, and their milliseconds, before streams get their turn: a burst of short prompts is
- * read through, so that its last is not made to wait for the answers of its first.
+ * Milliseconds of large steps in a row before streams get their turn: a burst of short prompts is read
+ * through, so that its last is not made to wait for the answers of its first.
  */
-const largeInARow = 3;
 const largeInARowMs = 2500;
 /**
  * A prompt with so little left gives its first token for the price of a stream's: it does not share a step
@@ -102,16 +101,20 @@ const smallPiece = (tokens: number): number => Math.min(tokens, largePiece - 1);
 const bySequence = (feeds: readonly PlannedFeed[]): PlannedFeed[] =>
   feeds.toSorted((a, b) => a.slot.sequence - b.slot.sequence);
 
-/** Equal pieces of as many prompts as fit. */
+/**
+ * Equal pieces of half of the prompts that wait, if so many fit: together they take less time than one after
+ * the other, but each gets its first token only when all are read. Halves are good for the middle and the last.
+ */
 function planLarge(prompts: readonly PlannedSlot[], limits: PlanLimits): PlannedFeed[] {
-  const rest = (slot: PlannedSlot): number => slot.cut - slot.fed;
   const [first] = prompts;
   if (!first) return [];
-  const piece = nextLargePiece(rest(first), limits.tokens);
+  const piece = nextLargePiece(first.cut - first.fed, limits.tokens);
   const plan = createFeeds(limits);
   for (const slot of prompts) {
-    if (plan.tokens < piece) break;
-    if (nextLargePiece(rest(slot), piece) === piece) plan.add(slot, piece);
+    if (plan.tokens < piece || plan.feeds.length >= prompts.length / 2) break;
+    // What is left behind it must be a large piece, too.
+    const rest = slot.cut - slot.fed - piece;
+    if (slot === first || rest === 0 || rest >= largePiece) plan.add(slot, piece);
   }
   return bySequence(plan.feeds);
 }
@@ -182,8 +185,7 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
   const { limits, costs, draft = () => null } = options;
   let step = 0;
   let smallSteps = 0;
-  /** Large steps since the last small one, and what they were expected to take. */
-  let inARow = 0;
+  /** What the large steps since the last small one were expected to take. */
   let inARowMs = 0;
 
   /** Tokens of a long prompt that may be fed beside `running` streams now. */
@@ -193,8 +195,6 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
     return { large: smallSteps >= seldom ? seldomTokens : 0, small: 0 };
   }
 
-  const mayGoOn = (): boolean => inARow < largeInARow && inARowMs < largeInARowMs;
-
   function planOf(prompts: Prompts): { feeds: PlannedFeed[]; large: boolean } {
     const { running, tails, ends, short, long } = prompts;
     const tokens = Math.min(
@@ -202,7 +202,7 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
       Math.max(largePiece, running.length, costs.within(longestStepMs, limits.tokens)),
     );
     // First those who get their first token by it; then by turns with the streams.
-    const mayBeLarge = running.length === 0 ? tails.length === 0 : mayGoOn();
+    const mayBeLarge = running.length === 0 ? tails.length === 0 : inARowMs < largeInARowMs;
     if (short.length > 0 && ends.length === 0 && mayBeLarge)
       return { feeds: planLarge(short, { ...limits, tokens }), large: true };
     const share = long.length > 0 ? gentle(running.length) : { large: 0, small: 0 };
@@ -220,11 +220,9 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
       step++;
       const { feeds, large } = planOf(sortOut(slots, step));
       if (large) {
-        inARow++;
         inARowMs += costs.estimate(feeds.reduce((sum, { count }) => sum + count, 0));
       } else {
         smallSteps++;
-        inARow = 0;
         inARowMs = 0;
       }
       return feeds;
