@@ -81,9 +81,9 @@ async function alone(changes: Record<string, number> = {}): Promise<number[][]> 
 }
 
 /** The same jobs at once, and once more when stacks are full of others. */
-async function together(on: TestEngine): Promise<number[][]> {
+async function together(on: TestEngine, mode = 'stacked'): Promise<number[][]> {
   const first = await Promise.all(jobs.map((job) => run(on, job)));
-  expect(await status(on)).toMatchObject({ adapter_batching: 'stacked' });
+  expect(await status(on)).toMatchObject({ adapter_batching: mode });
   const again = await Promise.all(jobs.toReversed().map((job) => run(on, job)));
   expect(again).toEqual(first.toReversed());
   return first;
@@ -129,6 +129,61 @@ describe('streams of different adapters in one batch', () => {
     expect(await running).toEqual(expected);
     const { adapters } = await status(engine);
     expect(adapters.map(({ id }) => id)).toEqual(ids);
+  });
+});
+
+describe.each([
+  ['contexts', true],
+  ['switching', false],
+])('streams with adapters in %s', (mode, used) => {
+  let expected: number[][];
+  let fallback: TestEngine;
+  beforeAll(async () => {
+    expected = await alone();
+    fallback = await start({ adapter_batching: mode });
+  });
+  afterAll(() => fallback[Symbol.asyncDispose]());
+
+  it('get what each gets alone', async () => {
+    expect(await together(fallback, mode)).toEqual(expected);
+    expect((await status(fallback)).adapter_batching_reason).toBe('so configured');
+  });
+
+  it('get it with fewer sequences than streams', async () => {
+    await using small = await start({ n_seq_max: 3, adapter_batching: mode });
+    expect(await together(small, mode)).toEqual(expected);
+  });
+
+  it('get it with prompts that are found in the cache', async () => {
+    const cached = async ({ prompt, ...changes }: Job): Promise<number[]> =>
+      (await fallback.generate(prompt, changes)).tokens;
+    for (let round = 0; round < 3; round++)
+      expect(await Promise.all(jobs.map(cached))).toEqual(expected);
+    expect((await status(fallback)).prefix_cache?.hits).toBeGreaterThan(0);
+  });
+
+  it('get it while adapters come and go, and others are cancelled', async () => {
+    const running = Promise.all(jobs.map((job) => run(fallback, job)));
+    for (let i = 0; i < 5; i++) {
+      await loadAdapter(fallback, `extra${i}`, ids[i]);
+      const [job, tokens] = [jobs[i + 1], expected[i + 1]];
+      const target = `cancelled ${i}`;
+      const adapter_id = job?.adapter_id ?? null;
+      const cancelled = fallback.generate('x', { adapter_id, id: target, max_tokens: 200 });
+      await fallback.call({ type: 'cancel', target });
+      expect((await cancelled).finish).toMatchObject({ reason: 'cancelled' });
+      expect(job && (await run(fallback, { ...job, adapter_id: `extra${i}` }))).toEqual(tokens);
+      await fallback.call({ type: 'unload_adapter', adapter_id: `extra${i}` });
+    }
+    expect(await running).toEqual(expected);
+  });
+
+  it('are told by the status what memory that takes', async () => {
+    const { adapter_memory: memory } = await status(fallback);
+    const { contexts = 0, context_bytes = 0, context_sequences = 0 } = memory ?? {};
+    const { max_context_sequences = 0, stack_bytes } = memory ?? {};
+    expect([stack_bytes, contexts > 1, context_bytes > 0]).toEqual([0, used, used]);
+    expect(context_sequences).toBeLessThanOrEqual(max_context_sequences);
   });
 });
 

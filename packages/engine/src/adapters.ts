@@ -108,6 +108,12 @@ class LoadedAdapters implements Adapters {
         stack_bytes: status.stackBytes,
         max_stack_bytes: status.maxStackBytes,
         stack_ranks: status.stackRanks,
+        ...(status.contexts && {
+          contexts: status.contexts.count,
+          context_sequences: status.contexts.sequences,
+          max_context_sequences: status.contexts.maxSequences,
+          context_bytes: status.contexts.bytes,
+        }),
       },
     };
   }

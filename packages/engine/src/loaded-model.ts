@@ -149,9 +149,10 @@ function assemble(
     model,
     modelPath: load.path,
     context,
+    threads: threadsOf(options),
     mode: options.adapter_batching,
   });
-  const scheduler = new Scheduler(context, {
+  const scheduler = new Scheduler(decoding.context, {
     strategy: decoding,
     prefixCacheBytes: options.prefix_cache_bytes,
     cacheBytesPerToken: model.info.cacheBytesPerToken,

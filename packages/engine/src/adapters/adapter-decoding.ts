@@ -1,6 +1,6 @@
 // Loads adapters in the form in which they will be decoded, and decides once how that is: side by side in
-// stacks where the self-test passes, else one after the other. The decision waits for the first adapter: a
-// model without adapters pays nothing. Knows no ids.
+// stacks where the self-test passes, else each in a context of its own where memory allows, else one after the
+// other. The decision waits for the first adapter: a model without adapters pays nothing. Knows no ids.
 import { stat } from 'node:fs/promises';
 import { openFileSource, readGguf } from '@corral/formats';
 import { CorralError, type EngineOptions } from '@corral/contracts';
@@ -11,11 +11,14 @@ import type {
   NativeModel,
 } from '../llama-cpp/native-types.ts';
 import type { PackedAdapter } from '../llama-cpp/stack-types.ts';
+import { createAdapterContexts, type AdapterContexts } from '../scheduler/adapter-contexts.ts';
 import { createAdapterStacking, type AdapterStacking } from '../scheduler/adapter-stacking.ts';
 import { createAdapterSwitching } from '../scheduler/adapter-switching.ts';
 import type { DecodeStrategy } from '../scheduler/decode-strategy.ts';
+import { createSequencePlaces, type SequencePlaces } from '../scheduler/sequence-places.ts';
 import { baseMatrices, withLoraFile, type BaseMatrices, type LoraFile } from './lora-file.ts';
 import { packAdapter } from './pack-adapter.ts';
+import { planSideContexts, type SideContextPlan } from './side-contexts.ts';
 import { createStackPlans, type StackPlans } from './stack-plans.ts';
 import { testStacks } from './stack-self-test.ts';
 
@@ -27,15 +30,35 @@ export interface DecodableAdapter {
   readonly rank: number | null;
 }
 
+/** How streams of different adapters are decoded; the first is fastest, the last always possible. */
+type Way = 'stacked' | 'contexts' | 'switching';
+
+/** What is tried, in this order. */
+const ways: Record<EngineOptions['adapter_batching'], readonly Way[]> = {
+  auto: ['stacked', 'contexts', 'switching'],
+  stacked: ['stacked', 'contexts', 'switching'],
+  contexts: ['contexts', 'switching'],
+  switching: ['switching'],
+};
+
 interface AdapterDecodingStatus {
-  readonly mode: 'stacked' | 'switching';
+  readonly mode: Way;
   readonly reason: string;
   readonly stackBytes: number;
   readonly maxStackBytes: number;
   readonly stackRanks: number;
+  /** Beside the main one; null where none are used. */
+  readonly contexts: {
+    readonly count: number;
+    readonly sequences: number;
+    readonly maxSequences: number;
+    readonly bytes: number;
+  } | null;
 }
 
 export interface AdapterDecoding extends DecodeStrategy {
+  /** The context to schedule with: its sequences may lie in others. */
+  readonly context: NativeContext;
   /** Throws CorralError `model_file_invalid` or FormatError when the file is not an adapter for this base. */
   load(path: string): Promise<DecodableAdapter>;
   isActive(adapter: NativeAdapter): boolean;
@@ -50,6 +73,7 @@ export interface AdapterDecodingOptions {
   readonly model: NativeModel;
   readonly modelPath: string;
   readonly context: NativeContext;
+  readonly threads: number;
   readonly mode: EngineOptions['adapter_batching'];
 }
 
@@ -65,7 +89,15 @@ interface Support {
   readonly stacking: AdapterStacking;
 }
 
-type Decision = { readonly support: Support | null; readonly reason: string };
+interface SideContexts {
+  readonly plan: SideContextPlan;
+  readonly strategy: AdapterContexts;
+}
+
+interface Decision {
+  readonly support: Support | null;
+  readonly reason: string;
+}
 
 /** An adapter that lies in memory ready for stacks; llama.cpp loads it only if stacks fail. */
 interface Resident {
@@ -90,36 +122,75 @@ function checkMemory(bytes: number): void {
 class Decoding implements AdapterDecoding {
   readonly #options: AdapterDecodingOptions;
   readonly #residents = new Map<NativeAdapter, Resident>();
+  readonly #places: SequencePlaces;
   readonly #switching: DecodeStrategy;
+  #contexts: SideContexts | null = null;
+  /** Stacks have failed. */
+  #gaveUp = false;
   #decision: Decision | null = null;
   #deciding: Promise<Decision> | null = null;
 
   constructor(options: AdapterDecodingOptions) {
     this.#options = options;
-    this.#switching = createAdapterSwitching(options.context);
+    this.#places = createSequencePlaces(options.context);
+    this.#switching = createAdapterSwitching(options.context, (adapter) => this.native(adapter));
   }
 
-  run: DecodeStrategy['run'] = (plan) =>
-    (this.#decision?.support?.stacking ?? this.#switching).run(plan);
+  get context(): NativeContext {
+    return this.#places.context;
+  }
 
-  forget: DecodeStrategy['forget'] = (adapter) =>
-    (this.#decision?.support?.stacking ?? this.#switching).forget(adapter);
+  run: DecodeStrategy['run'] = (plan) => {
+    this.#strategy.run(plan);
+    // What was left of the step has been switched; from the next one on there are contexts.
+    if (!this.#gaveUp && this.#stacking && !this.#usesStacks) {
+      this.#gaveUp = true;
+      this.#planContexts();
+    }
+  };
+
+  forget: DecodeStrategy['forget'] = (adapter) => {
+    for (const strategy of [this.#stacking, this.#contexts?.strategy, this.#switching])
+      strategy?.forget(adapter);
+  };
 
   isActive(adapter: NativeAdapter): boolean {
-    return this.#decision?.support?.stacking.isActive(adapter) ?? false;
+    const strategy = this.#usesStacks ? this.#stacking : this.#contexts?.strategy;
+    return strategy?.isActive(adapter) ?? false;
   }
 
   get status(): AdapterDecodingStatus | null {
     if (!this.#decision) return null;
     const { support, reason } = this.#decision;
-    const stacked = support !== null && support.stacking.failure === null;
     return {
-      mode: stacked ? 'stacked' : 'switching',
+      mode: this.#usesStacks ? 'stacked' : this.#contexts ? 'contexts' : 'switching',
       reason: support?.stacking.failure ?? reason,
       stackBytes: support?.stacking.bytes ?? 0,
       maxStackBytes: support ? this.#maxStackBytes : 0,
       stackRanks: support?.stacking.ranks ?? 0,
+      contexts: this.#contextStatus,
     };
+  }
+
+  get #contextStatus(): AdapterDecodingStatus['contexts'] {
+    if (!this.#contexts) return null;
+    const { plan, strategy } = this.#contexts;
+    const { count, seats } = strategy;
+    const bytes = plan.bytes(count, seats);
+    return { count, sequences: seats, maxSequences: plan.maxSeats, bytes };
+  }
+
+  get #stacking(): AdapterStacking | undefined {
+    return this.#decision?.support?.stacking;
+  }
+
+  get #usesStacks(): boolean {
+    return this.#stacking !== undefined && this.#stacking.failure === null;
+  }
+
+  get #strategy(): DecodeStrategy {
+    if (this.#usesStacks && this.#stacking) return this.#stacking;
+    return this.#contexts?.strategy ?? this.#switching;
   }
 
   native(adapter: NativeAdapter): NativeAdapter {
@@ -154,32 +225,63 @@ class Decoding implements AdapterDecoding {
   }
 
   async #decide(): Promise<Decision> {
-    const reason = await this.#obstacle();
-    const { modelPath } = this.#options;
-    if (reason !== null) return (this.#decision = { support: null, reason });
+    const reasons: string[] = [];
+    for (const way of ways[this.#options.mode]) {
+      const obstacle = await this.#obstacles[way]();
+      if (obstacle === null) break;
+      reasons.push(obstacle);
+    }
+    this.#decision = await this.#decided(reasons);
+    return this.#decision;
+  }
+
+  /** `reasons`: why the ways before the one that is taken are not. */
+  async #decided(reasons: readonly string[]): Promise<Decision> {
+    const { mode, modelPath } = this.#options;
+    const reason = reasons.join('; ') || 'so configured';
+    if (ways[mode][reasons.length] !== 'stacked') return { support: null, reason };
     await using source = await openFileSource(modelPath);
     const base = baseMatrices(await readGguf(source));
     const plans = createStackPlans({ base, maxBytes: this.#maxStackBytes });
     const stacking = this.#createStacking(base, plans);
-    const passed = 'the self-test passed';
-    return (this.#decision = { support: { base, plans, stacking }, reason: passed });
+    return { support: { base, plans, stacking }, reason: 'the self-test passed' };
   }
 
   get #maxStackBytes(): number {
     return Math.max(minStackBytes, this.#options.model.info.sizeBytes / 4);
   }
 
-  /** Why stacks are not used; null when they are. */
-  async #obstacle(): Promise<string | null> {
-    const { library, model, mode } = this.#options;
-    if (mode === 'switching') return 'so configured';
-    if (mode === 'contexts')
-      return 'a context for each adapter is not made: adapters are switched one after the other';
-    if (library.hasGpu) return 'on a GPU each adapter would stop the computation of every matrix';
-    const { architecture } = model.info;
-    if (!stackableArchitectures.has(architecture))
-      return `the order of rows is not known for the architecture "${architecture}"`;
-    return testStacks(library);
+  /** Why a way cannot be taken; null when it can. */
+  readonly #obstacles: Record<Way, () => Promise<string | null> | string | null> = {
+    stacked: () => {
+      const { library, model } = this.#options;
+      if (library.hasGpu) return 'on a GPU each adapter would stop the computation of every matrix';
+      const { architecture } = model.info;
+      if (!stackableArchitectures.has(architecture))
+        return `the order of rows is not known for the architecture "${architecture}"`;
+      return testStacks(library);
+    },
+    contexts: () => this.#planContexts(),
+    switching: () => null,
+  };
+
+  /** Makes side contexts possible; says why not where they are not. */
+  #planContexts(): string | null {
+    const { model, context, threads } = this.#options;
+    const availableBytes = process.availableMemory();
+    const plan = planSideContexts({ model, main: context, threads, availableBytes });
+    if (typeof plan === 'string') return plan;
+    const strategy = createAdapterContexts({
+      places: this.#places,
+      maxSeats: plan.maxSeats,
+      open: (sequences) => {
+        if (plan.bytes(1, sequences) > process.availableMemory()) return null;
+        return model.createContext(plan.options(sequences));
+      },
+      native: (adapter) => this.native(adapter),
+    });
+    this.#contexts = { plan, strategy };
+    return null;
   }
 
   #createStacking(base: BaseMatrices, plans: StackPlans): AdapterStacking {

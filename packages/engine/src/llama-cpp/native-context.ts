@@ -1,5 +1,5 @@
 // A decoding context: the cache of keys and values, a batch, a view of the logits, the active adapter.
-// Owns the native context and its thread pool. Knows nothing of requests.
+// Owns the native context. Knows nothing of requests.
 import koffi from 'koffi';
 import { CorralError } from '@corral/contracts';
 import { openLlama, type Address } from './functions.ts';
@@ -70,6 +70,8 @@ export interface ContextParts {
   /** The native address of an adapter of this model. */
   readonly adapterAddress: (adapter: NativeAdapter) => bigint;
   readonly stack: (stack: NativeStack) => LlamaStack;
+  /** The threads of all contexts that decode with so many; null where there are none to be had. */
+  readonly threadPool: (threads: number) => Address;
 }
 
 /** What llama.cpp adds to the base's products: an adapter, or a stack in the place of one. */
@@ -95,12 +97,17 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
   const llama = openLlama();
   const mask = options.stacks ? createRankMask() : null;
   const context = openContext(parts.model, options, mask);
-  // Without a pool of its own each decode starts and joins its threads.
-  const pool = llama.createThreadpool(options.threads);
+  // Without a pool each decode starts and joins its threads.
+  const pool = parts.threadPool(options.threads);
   if (pool) llama.attachThreadpool(context, pool, pool);
   const { model } = parts;
   const sharedTokens = options.sharedTokens ?? null;
-  const memory = createSequenceMemory({ context, model, sharedTokens });
+  const memory = createSequenceMemory({
+    context,
+    model,
+    sharedTokens,
+    sequences: options.sequences,
+  });
   const batch = createBatch(options.batchTokens);
   const activate = createActiveAdapter(context);
   const { ubatchTokens = options.batchTokens } = options;
@@ -147,7 +154,6 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
       open = false;
       llama.freeContext(context);
       mask?.close();
-      if (pool) llama.freeThreadpool(pool);
     },
   };
 }

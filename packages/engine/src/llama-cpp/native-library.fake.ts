@@ -120,6 +120,7 @@ function createFakeMemory(options: ContextOptions, controls: FakeControls) {
   const memory: SequenceMemory = {
     sharedTokens: shared,
     partial: controls.partial,
+    portable: true,
     truncate: (sequence, position) => {
       cacheOf(sequence).splice(position);
     },

@@ -2,24 +2,31 @@
 // are copied through their saved state, sequences of a shared cache by marking cells. Knows no tokens.
 import { openLlama, type Address } from './functions.ts';
 import type { SequenceMemory } from './native-types.ts';
+import { cachesOf, emptyStateBytes, withCaches } from './sequence-state.ts';
 
 export interface MemoryOptions {
   readonly context: Address;
   readonly model: Address;
   readonly sharedTokens: number | null;
+  readonly sequences: number;
 }
 
+/** To be called while the context is empty. */
 export function createSequenceMemory(options: MemoryOptions): SequenceMemory {
   const { context, model, sharedTokens } = options;
   const llama = openLlama();
   const memory = llama.memory(context);
+  const caches = sharedTokens === null ? options.sequences : 1;
+  const isPlain = Number(llama.stateBytes(context, 0)) === emptyStateBytes(caches);
   let scratch = new Uint8Array(0);
 
   const truncate = (sequence: number, position: number): void => {
     llama.removeSequence(memory, sequence, position, -1);
   };
-  const restore = (sequence: number, state: Uint8Array): boolean => {
-    if (Number(llama.setState(context, state, state.length, sequence)) === state.length)
+  const restore = (sequence: number, saved: Uint8Array): boolean => {
+    const other = isPlain && cachesOf(saved) !== caches;
+    const state = other ? withCaches(saved, caches) : saved;
+    if (state && Number(llama.setState(context, state, state.length, sequence)) === state.length)
       return true;
     truncate(sequence, 0);
     return false;
@@ -33,6 +40,7 @@ export function createSequenceMemory(options: MemoryOptions): SequenceMemory {
   return {
     sharedTokens,
     partial: !llama.isRecurrent(model) && !llama.isHybrid(model),
+    portable: isPlain,
     truncate,
     copy: (from, to, length) => {
       if (sharedTokens !== null) {

@@ -63,6 +63,25 @@ function loadTwin(path: string): Address {
   return llama.loadModel(path, params);
 }
 
+/** Contexts of one model decode one after the other, so they share threads: idle pools spin beside the busy one. */
+function createThreadPools() {
+  const llama = openLlama();
+  const pools = new Map<number, Address>();
+  return {
+    of: (threads: number): Address => {
+      const known = pools.get(threads);
+      if (known !== undefined) return known;
+      const pool = llama.createThreadpool(threads);
+      pools.set(threads, pool);
+      return pool;
+    },
+    close: (): void => {
+      for (const pool of pools.values()) if (pool) llama.freeThreadpool(pool);
+      pools.clear();
+    },
+  };
+}
+
 /** Throws CorralError `model_file_invalid` when llama.cpp refuses the file. */
 export function loadModel(path: string): NativeModel {
   const llama = openLlama();
@@ -77,6 +96,7 @@ export function loadModel(path: string): NativeModel {
   const contexts: NativeContext[] = [];
   const adapters = new Map<NativeAdapter, bigint>();
   const stacks = createStackSet(model);
+  const threadPools = createThreadPools();
   let open = true;
 
   function adapterAddress(adapter: NativeAdapter): bigint {
@@ -95,6 +115,7 @@ export function loadModel(path: string): NativeModel {
         embeddingWidth: llama.embeddingOut(model),
         adapterAddress,
         stack: stacks.known,
+        threadPool: threadPools.of,
       };
       const context = createContext(parts, options);
       contexts.push(context);
@@ -118,6 +139,7 @@ export function loadModel(path: string): NativeModel {
       for (const context of contexts) context.close();
       for (const adapter of adapters.keys()) adapter.close();
       stacks.close();
+      threadPools.close();
       llama.freeModel(model);
       if (twin) llama.freeModel(twin);
     },

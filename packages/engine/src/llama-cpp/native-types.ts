@@ -102,6 +102,8 @@ export interface SequenceMemory {
   readonly sharedTokens: number | null;
   /** False for recurrent models: a sequence can be forgotten as a whole only, and none be copied in part. */
   readonly partial: boolean;
+  /** What `save` gives fits other contexts of the model, however many sequences they have. */
+  readonly portable: boolean;
   /** Forgets the sequence from `position` on. */
   truncate(sequence: number, position: number): void;
   /**

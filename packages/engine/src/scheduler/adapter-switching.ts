@@ -2,11 +2,16 @@
 // group. Works with every model and adapter that llama.cpp knows, and on every device; adapter-stacking.ts
 // is faster where it can be used. Safe because keys and values belong to a sequence: a switch changes only
 // what is decoded next.
+import { CorralError } from '@corral/contracts';
 import type { NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
 import { decodeGroup } from './decode-group.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
 
-export function createAdapterSwitching(context: NativeContext): DecodeStrategy {
+/** `native`: what to switch on for an adapter; throws CorralError when it cannot be loaded. */
+export function createAdapterSwitching(
+  context: NativeContext,
+  native = (adapter: NativeAdapter): NativeAdapter => adapter,
+): DecodeStrategy {
   let active: NativeAdapter | null = null;
   return {
     run: (plan) => {
@@ -16,9 +21,16 @@ export function createAdapterSwitching(context: NativeContext): DecodeStrategy {
         (a, b) => Number(b === active) - Number(a === active),
       );
       for (const adapter of order) {
-        context.useAdapter(adapter);
+        const feeds = groups.get(adapter) ?? [];
+        try {
+          context.useAdapter(adapter && native(adapter));
+        } catch (error) {
+          if (!CorralError.isInstance(error)) throw error;
+          for (const { slot } of feeds) slot.task.fail(error);
+          continue;
+        }
         active = adapter;
-        decodeGroup(context, groups.get(adapter) ?? []);
+        decodeGroup(context, feeds);
       }
     },
     forget: (adapter) => {

@@ -3,7 +3,7 @@
 // have a cache each it counts nothing and room is never short.
 import type { SequenceMemory } from '../llama-cpp/native-types.ts';
 
-export interface CountedMemory extends Omit<SequenceMemory, 'restore'> {
+export interface CountedMemory extends Omit<SequenceMemory, 'restore' | 'portable'> {
   /** Cells that no sequence holds; Infinity when sequences do not share. */
   readonly free: number;
   /** A decode will add `tokens` to the sequence. */

@@ -208,6 +208,7 @@ class Places implements SequencePlaces {
       outputs: main.outputs,
       sharedTokens: main.sharedTokens,
       partial: main.partial,
+      portable: main.portable,
       get decodeMs() {
         return main.decodeMs + totalMs();
       },
