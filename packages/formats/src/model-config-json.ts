@@ -8,6 +8,7 @@ import {
   type ModelConfig,
   type RopeScaling,
 } from './model-config.ts';
+import { scalingOfFactors } from './rope-frequencies.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
 
 const unsupported = (reason: string): FormatError =>
@@ -152,10 +153,14 @@ const classNames: Record<Architecture, string> = {
   qwen3: 'Qwen3ForCausalLM',
 };
 
-function scalingToJson(scaling: RopeScaling | null): JsonObject | null {
-  if (scaling === null) return null;
-  if (scaling.type === 'factors')
-    throw unsupported('rope factors read from a GGUF cannot be written to config.json');
+function scalingToJson(config: ModelConfig): JsonObject | null {
+  const stored = config.rope_scaling;
+  if (stored === null) return null;
+  const scaling = stored.type === 'factors' ? scalingOfFactors(config, stored.factors) : stored;
+  if (scaling === null)
+    throw unsupported(
+      'the rope factors of this GGUF are none that were published with a model, and config.json has no place for others; use its Hugging Face folder',
+    );
   const { type, ...rest } = scaling;
   return { rope_type: type, ...rest };
 }
@@ -165,17 +170,20 @@ export function modelConfigToJson(
   config: ModelConfig,
   dtype: 'float32' | 'float16' | 'bfloat16',
 ): JsonObject {
-  const { architecture, qk_norm: _norm, rope_scaling: scaling, ...sizes } = config;
+  const { architecture, qk_norm: _norm, rope_scaling: _scaling, ...sizes } = config;
+  // A GGUF stores Mistral as llama, whose class in transformers knows no window.
+  const family =
+    architecture === 'llama' && sizes.sliding_window !== null ? 'mistral' : architecture;
   return {
-    architectures: [classNames[architecture]],
-    model_type: architecture,
+    architectures: [classNames[family]],
+    model_type: family,
     hidden_act: 'silu',
     ...sizes,
     // Without these, Qwen's classes take no window, or one from the 28th layer on.
     ...(architecture.startsWith('qwen') && sizes.sliding_window !== null
       ? { use_sliding_window: true, max_window_layers: 0 }
       : {}),
-    rope_scaling: scalingToJson(scaling),
+    rope_scaling: scalingToJson(config),
     torch_dtype: dtype,
   };
 }

@@ -205,4 +205,15 @@ describe('rotary frequencies', () => {
       expect((through[i] ?? 0) / frequency).toBeCloseTo(1, 6);
     expect(ropeFactors({ ...config, rope_scaling: null })).toBeNull();
   });
+
+  test('of a GGUF of Llama 3.2 become the published scaling in config.json again', () => {
+    const config = modelConfigFromJson(version4);
+    const factors = [...(ropeFactors(config) ?? [])];
+    const stored = { ...config, rope_scaling: { type: 'factors', factors } } as const;
+    expect(modelConfigToJson(stored, 'float32')['rope_scaling']).toEqual(
+      modelConfigToJson(config, 'float32')['rope_scaling'],
+    );
+    const other = { ...config, rope_scaling: { type: 'factors', factors: [1, 2] } } as const;
+    expect(() => modelConfigToJson(other, 'float32')).toThrow(/Hugging Face folder/);
+  });
 });

@@ -51,3 +51,28 @@ export function ropeFactors(
   const scaled = ropeFrequencies(config);
   return Float32Array.from(base, (frequency, i) => frequency / (scaled[i] ?? frequency));
 }
+
+/** The scalings that were published with Llama 3.1 and 3.2. */
+const published = [8, 32].map((factor) => ({
+  type: 'llama3' as const,
+  factor,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 8192,
+}));
+
+/**
+ * What config.json says of the `factors` of a GGUF, which are all that it keeps of `llama3`: the published
+ * scaling that has them, or null.
+ */
+export function scalingOfFactors(
+  config: Pick<ModelConfig, 'head_dim' | 'rope_theta'>,
+  factors: readonly number[],
+): Extract<RopeScaling, { type: 'llama3' }> | null {
+  const close = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-5 * Math.abs(b);
+  const fits = (scaling: RopeScaling): boolean => {
+    const expected = ropeFactors({ ...config, rope_scaling: scaling });
+    return factors.every((factor, i) => close(factor, expected?.[i] ?? 0));
+  };
+  return published.find(fits) ?? null;
+}
