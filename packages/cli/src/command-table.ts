@@ -5,6 +5,7 @@ import { dataCommand } from './commands/data.ts';
 import { deployCommand } from './commands/deploy.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evidenceCommand } from './commands/evidence.ts';
+import { exportCommand } from './commands/export.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { modelsCommand } from './commands/models.ts';
@@ -28,6 +29,7 @@ export const commandTable: readonly CommandSpec[] = [
   trainCommand,
   deployCommand,
   chatCommand,
+  exportCommand,
   evidenceCommand,
   keysCommand,
 ];

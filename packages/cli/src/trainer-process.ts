@@ -10,6 +10,8 @@ import {
   fromErrorPayload,
   trainerExitCodes,
   type ErrorPayload,
+  type ExportConfigInput,
+  type ExportResult,
   type RunConfigInput,
 } from '@corral/contracts';
 import type { Context } from './context.ts';
@@ -100,24 +102,57 @@ function parseLine(text: string): unknown {
   }
 }
 
-/** Asks one question (`check`, `preview`, `plan`) about a configuration. @returns the answer's object. */
-export async function askTrainer<T>(
-  context: Pick<Context, 'children' | 'signal'>,
-  question: 'check' | 'preview' | 'plan',
-  config: RunConfigInput,
-  extra: readonly string[] = [],
-): Promise<T> {
+/** A configuration as a file for as long as `use` takes. */
+async function withConfig<T>(config: object, use: (path: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'corral-'));
   try {
     const path = join(folder, 'config.json');
     await writeFile(path, JSON.stringify(config));
+    return await use(path);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const noAnswer = (question: string): CommandError =>
+  new CommandError(`The trainer gave no answer to "${question}".`, 'Run "corral doctor".');
+
+/** Asks one question (`check`, `preview`, `plan`) about a configuration. @returns the answer's object. */
+export const askTrainer = <T>(
+  context: Pick<Context, 'children' | 'signal'>,
+  question: 'check' | 'preview' | 'plan',
+  config: RunConfigInput,
+  extra: readonly string[] = [],
+): Promise<T> =>
+  withConfig(config, async (path) => {
     let answer: T | undefined;
     await runTrainer(context, [question, '--config', path, ...extra], (line) => {
       answer ??= line as T;
     });
     if (answer !== undefined) return answer;
-    throw new CommandError(`The trainer gave no answer to "${question}".`, 'Run "corral doctor".');
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+    throw noAnswer(question);
+  });
+
+interface PhaseLine {
+  readonly type: 'phase';
+  readonly name: string;
+  readonly done: number;
+  readonly total: number;
 }
+
+/** Writes a model in another form. @throws the CorralError that the trainer reported. */
+export const exportByTrainer = (
+  context: Pick<Context, 'children' | 'signal'>,
+  config: ExportConfigInput,
+  onPhase: (phase: PhaseLine) => void,
+): Promise<ExportResult> =>
+  withConfig(config, async (path) => {
+    let result: ExportResult | undefined;
+    await runTrainer(context, ['export', '--config', path], (value) => {
+      const line = value as PhaseLine | ExportResult;
+      if (line.type === 'phase') onPhase(line);
+      else if (line.type === 'exported') result = line;
+    });
+    if (result !== undefined) return result;
+    throw noAnswer('export');
+  });

@@ -23,6 +23,8 @@ import {
   type EvidenceEntry,
   type EvidenceHead,
   type EvidenceProof,
+  type ExportDtype,
+  type ExportFormat,
   type FineTuningEvent,
   type FineTuningJob,
   type KeyScope,
@@ -85,6 +87,16 @@ export interface CorralClient {
     }): Promise<Operation>;
     delete(id: string): Promise<void>;
     parity(id: string): Promise<Operation>;
+    /** Written on the server's machine. */
+    export(
+      id: string,
+      input: {
+        path: string;
+        format: ExportFormat;
+        dtype?: ExportDtype | undefined;
+        form?: ServingForm | undefined;
+      },
+    ): Promise<Operation>;
   };
   readonly operations: { get(id: string, options?: Abortable): Promise<Operation> };
   readonly data: {
@@ -174,6 +186,8 @@ const modelRoutes = (send: Send): CorralClient['models'] => ({
   },
   parity: (id) =>
     send(`/api/v1/models/${part(id)}/parity`, { method: 'POST', contract: operationSchema }),
+  export: (id, body) =>
+    send(`/api/v1/models/${part(id)}/export`, { method: 'POST', body, contract: operationSchema }),
 });
 
 const jobRoutes = (send: Send): CorralClient['jobs'] => {
