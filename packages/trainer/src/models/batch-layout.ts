@@ -115,7 +115,15 @@ const buildMask = (
   return mask;
 };
 
-const layOut = (batch: PackedBatch, firstRow: number, slidingWindow: number | null): RowGroup => {
+/** Rows worked on together, and the shape of their graphs. */
+interface RowPart {
+  readonly firstRow: number;
+  readonly batch: PackedBatch;
+  readonly first: Int32Array;
+  readonly shape: BatchShape;
+}
+
+const partAt = (batch: PackedBatch, firstRow: number, slidingWindow: number | null): RowPart => {
   const first = firstKeys(batch, slidingWindow);
   const block = queryBlock(batch.seqLen);
   let needed = 0;
@@ -124,19 +132,29 @@ const layOut = (batch: PackedBatch, firstRow: number, slidingWindow: number | nu
     needed = Math.max(needed, Math.floor(step / block) * block - (first[i] ?? 0));
   }
   const lookback = needed <= shortLookback ? shortLookback : batch.seqLen;
-  const shape = { rows: batch.rows, steps: batch.seqLen, lookback };
-  const windows = attentionWindows(shape);
-  const masks = windows.map((window) => buildMask(batch, window, first));
-  return { firstRow, batch, shape, windows, masks };
+  return { firstRow, batch, first, shape: { rows: batch.rows, steps: batch.seqLen, lookback } };
 };
 
-/** The batch as groups of rows, in order. */
-export const rowGroups = (batch: PackedBatch, slidingWindow: number | null): RowGroup[] => {
+const rowParts = (batch: PackedBatch, slidingWindow: number | null): RowPart[] => {
   const limit = Math.max(1, Math.floor(tokensAtOnce / batch.seqLen));
   const size = Math.ceil(batch.rows / Math.ceil(batch.rows / limit));
   return Array.from({ length: Math.ceil(batch.rows / size) }, (_, i) => {
     const firstRow = i * size;
     const count = Math.min(size, batch.rows - firstRow);
-    return layOut(sliceRows(batch, firstRow, count), firstRow, slidingWindow);
+    return partAt(sliceRows(batch, firstRow, count), firstRow, slidingWindow);
   });
 };
+
+/** What `rowGroups` will be made of, without the masks: for counting. */
+export const groupShapes = (
+  batch: PackedBatch,
+  slidingWindow: number | null,
+): Pick<RowPart, 'batch' | 'shape'>[] => rowParts(batch, slidingWindow);
+
+/** The batch as groups of rows, in order. */
+export const rowGroups = (batch: PackedBatch, slidingWindow: number | null): RowGroup[] =>
+  rowParts(batch, slidingWindow).map(({ first, ...part }) => {
+    const windows = attentionWindows(part.shape);
+    const masks = windows.map((window) => buildMask(part.batch, window, first));
+    return { ...part, windows, masks };
+  });
