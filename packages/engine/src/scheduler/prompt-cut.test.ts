@@ -1,7 +1,7 @@
 // Where prompts are cut, and what they may take from each other.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutOf, largePiece, nextLargePiece, reusable } from './prompt-cut.ts';
+import { cutOf, largePiece, nextLargePiece, reusable, smallestBatch } from './prompt-cut.ts';
 
 describe('the cut', () => {
   it('lies at a multiple of a large piece, before the last token', () => {
@@ -22,15 +22,18 @@ describe('the cut', () => {
 
   it('leaves large pieces only before it', () => {
     fc.assert(
-      fc.property(fc.nat(3000), fc.integer({ min: 128, max: 512 }), (length, room) => {
-        fc.pre(length >= largePiece);
-        for (let left = length; left > 0;) {
-          const piece = nextLargePiece(left, room);
-          expect(piece).toBeGreaterThanOrEqual(largePiece);
-          expect(piece).toBeLessThanOrEqual(room);
-          left -= piece;
-        }
-      }),
+      fc.property(
+        fc.integer({ min: largePiece, max: 3000 }),
+        fc.integer({ min: largePiece, max: 512 }),
+        (length, room) => {
+          for (let left = length; left > 0;) {
+            const piece = nextLargePiece(left, room);
+            expect(piece).toBeGreaterThanOrEqual(largePiece);
+            expect(piece).toBeLessThanOrEqual(Math.max(room, smallestBatch));
+            left -= piece;
+          }
+        },
+      ),
     );
   });
 });
@@ -50,8 +53,8 @@ describe('what is taken over', () => {
     expect(reusable(1000, Infinity, 1020)).toBe(956);
   });
 
-  it('is all of a long answer, whose numbers are its own', () => {
-    expect(reusable(900, 300, 960)).toBe(900);
+  it('ends where an answer begins that was computed token by token', () => {
+    expect(reusable(900, 300, 960)).toBe(300);
   });
 
   it('is nothing of a beginning so short that the rest would be computed in another way', () => {
@@ -63,6 +66,18 @@ describe('what is taken over', () => {
 
   it('is nothing when it saves nothing', () => {
     expect(reusable(15, Infinity, 0)).toBe(0);
+  });
+
+  it('leaves none or enough for a large piece before the cut, and nothing that is computed otherwise', () => {
+    const place = fc.nat(2000);
+    fc.assert(
+      fc.property(place, place, place, (common, smallFrom, cut) => {
+        const taken = reusable(common, smallFrom, cut);
+        if (taken === 0) return;
+        if (taken < cut) expect(cut - taken).toBeGreaterThanOrEqual(largePiece);
+        if (taken > smallFrom || taken > cut) expect(smallFrom).toBe(cut);
+      }),
+    );
   });
 
   it('is never more than what is common', () => {

@@ -1,8 +1,9 @@
 // Where a prompt is cut into pieces, so that equal prompts give equal numbers whether they are computed
 // cold, in company, or from the prefix cache. Measured on llama.cpp's CPU backend with quantised weights:
 // the numbers of a position do not depend on the others of the batch at all, but on whether its sequence
-// has at least 64 tokens in the decode (flash attention in float32 tiles) or fewer (in float16). So each
-// prompt has one place, its cut: what lies before it is computed in large pieces, the rest in small ones.
+// has at least 64 tokens in the decode (flash attention in float32 tiles) or fewer (in float16, and half as
+// fast). So each prompt has one place, its cut: what lies before it is computed in large pieces, the rest in
+// small ones. Nothing else decides: neither what was found in the cache nor how fast the machine is.
 
 /** Tokens of one sequence in one decode from which on attention works in tiles. */
 export const largePiece = 64;
@@ -25,21 +26,25 @@ export function cutOf(length: number, boundary?: number): number {
   return largePiece * Math.floor((length - 1) / largePiece);
 }
 
-/** Tokens of the next large piece, at most `room`; leaves enough for another where that is possible. */
+/** A decode must take so many tokens: then whatever is left before a cut can be cut into large pieces. */
+export const smallestBatch = 2 * largePiece - 1;
+
+/**
+ * Tokens of the next large piece of `left` (at least `largePiece`): at most `room` and never so many that
+ * too few are left for another. What is too short for two is one piece, whatever the room.
+ */
 export function nextLargePiece(left: number, room: number): number {
-  if (left <= room) return left;
-  const piece = Math.min(room, left - largePiece);
-  return piece >= largePiece ? piece : room;
+  if (left <= Math.max(room, smallestBatch)) return left;
+  return Math.max(largePiece, Math.min(room, left - largePiece));
 }
 
 /**
  * How many tokens a prompt with its cut at `cut` takes from a sequence that shares `common` tokens with it
- * and was computed in large pieces before `smallFrom`. Gives up to 64 tokens for numbers equal to those of
- * a cold run, be it all there is; more than that (the last answer of a conversation, say) is not given up.
+ * and was computed in large pieces before `smallFrom`: those whose keys and values are what a cold run
+ * gives, and not so many that too few are left for a large piece before the cut.
  */
 export function reusable(common: number, smallFrom: number, cut: number): number {
-  let exact = smallFrom === cut ? common : Math.min(common, smallFrom, cut);
-  if (exact < cut && cut - exact < largePiece) exact = Math.max(0, cut - largePiece);
-  const taken = exact >= common - largePiece ? exact : common;
+  let taken = smallFrom === cut ? common : Math.min(common, smallFrom, cut);
+  if (taken < cut && cut - taken < largePiece) taken = Math.max(0, cut - largePiece);
   return taken < shortestReuse ? 0 : taken;
 }

@@ -1,7 +1,7 @@
 // What one step feeds: within the limits, streams and short prompts first, nobody starved.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutOf } from './prompt-cut.ts';
+import { cutOf, largePiece, smallestBatch } from './prompt-cut.ts';
 import { createStepCosts } from './step-costs.ts';
 import { createStepPlanner, type PlanLimits, type PlannedSlot } from './step-plan.ts';
 
@@ -174,13 +174,24 @@ it('feeds every token once, within the limits, whatever the prompts', () => {
   const limits = fc.record({ tokens: fc.integer({ min: 12, max: 512 }), outputs: fc.constant(64) });
   fc.assert(
     fc.property(slotSizes, limits, (sizes, limit) => {
-      const slots = sizes.map(([length, streams], i) => (streams ? stream(i) : prompt(i, length)));
+      // As the scheduler does (scheduler.ts): a small batch has no large pieces.
+      const cut = limit.tokens < smallestBatch ? { cut: 0 } : {};
+      const slots = sizes.map(([length, streams], i) =>
+        streams ? stream(i) : { ...prompt(i, length), ...cut },
+      );
+      const cuts = slots.map((slot) => slot.cut);
       const steps = drain(planner(limit), slots, 20_000);
       const fed = new Map<number, number>();
       for (const feeds of steps) {
         expect(feeds.length).toBeGreaterThan(0);
         expect(feeds.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(limit.tokens);
-        for (const [sequence, count] of feeds) fed.set(sequence, (fed.get(sequence) ?? 0) + count);
+        for (const [sequence, count] of feeds) {
+          const from = fed.get(sequence) ?? 0;
+          const isPrompt = sizes[sequence]?.[1] === false;
+          // What lies before the cut comes in large pieces, what lies behind it in small ones.
+          if (isPrompt) expect(from < (cuts[sequence] ?? 0)).toBe(count >= largePiece);
+          fed.set(sequence, from + count);
+        }
       }
       const prompts = [...sizes.entries()].filter(([, [, streams]]) => !streams);
       expect(prompts.map(([i]) => fed.get(i))).toEqual(prompts.map(([, [length]]) => length));

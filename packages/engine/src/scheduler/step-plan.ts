@@ -43,11 +43,14 @@ const nearlyRead = 8;
 const longPrompt = 512;
 /** Beside streams a long prompt gets this share of the time of their own step: tokens come at 1/2.7 of their rate. */
 const gentleShare = 1.7;
-/** Pieces smaller than this cost more than they bring: then seldom, and large. */
-const smallestGentle = 12;
-/** One token in twenty may wait for a large piece: the 95th percentile does not see it. */
+/**
+ * Where that is less than a large piece, one token in twenty waits for a larger one: the 95th percentile
+ * does not see it. Small pieces would come out in other numbers than alone (prompt-cut.ts).
+ */
 const seldom = 21;
 const seldomTokens = 128;
+/** The longest wait for it where that gives more tokens. */
+const seldomMs = 500;
 /** Waiting makes a prompt look shorter by this much a step, so that short ones never starve a long one. */
 const agingPerStep = 16;
 
@@ -75,6 +78,9 @@ function createFeeds(limits: PlanLimits) {
     get tokens() {
       return tokens;
     },
+    /** True when all of `wanted` tokens can be fed. */
+    fits: (slot: Slot, wanted: number): boolean =>
+      wanted <= tokens && withinOutputs(slot, wanted, outputs).count === wanted,
     add: (slot: Slot, wanted: number, guesses: readonly number[] = []): void => {
       const { count, used } = withinOutputs(slot, Math.min(wanted, tokens), outputs);
       if (count === 0) return;
@@ -109,29 +115,28 @@ function planLarge(prompts: readonly PlannedSlot[], limits: PlanLimits): Planned
   const [first] = prompts;
   if (!first) return [];
   const piece = nextLargePiece(first.cut - first.fed, limits.tokens);
-  const plan = createFeeds(limits);
+  const plan = createFeeds({ ...limits, tokens: Math.max(piece, limits.tokens) });
   for (const slot of prompts) {
     if (plan.tokens < piece || plan.feeds.length >= prompts.length / 2) break;
     // What is left behind it must be a large piece, too.
     const rest = slot.cut - slot.fed - piece;
-    if (slot === first || rest === 0 || rest >= largePiece) plan.add(slot, piece);
+    const isWhole = (rest === 0 || rest >= largePiece) && plan.fits(slot, piece);
+    if (slot === first || isWhole) plan.add(slot, piece);
   }
   return bySequence(plan.feeds);
 }
 
-/** Every stream's token and guesses, the ends of prompts, and `gently` tokens of a long prompt. */
+/** Every stream's token and guesses, and the ends of prompts. */
 function planSmall(
-  { running, tails: all, ends, long }: Prompts,
+  { running, tails: all, ends }: Prompts,
   limits: PlanLimits,
-  { gently, draft }: { readonly gently: number; readonly draft: Draft },
+  draft: Draft,
 ): PlannedFeed[] {
   const plan = createFeeds(limits);
   const tails = ends.length > 0 ? ends : all;
-  const guesses = tails.length === 0 && gently === 0 ? draft(running) : null;
+  const guesses = tails.length === 0 ? draft(running) : null;
   for (const slot of running) plan.add(slot, 1, guesses?.get(slot));
   for (const slot of tails) plan.add(slot, smallPiece(left(slot)));
-  const [first] = long;
-  if (first && gently > 0) plan.add(first, gently);
   return bySequence(plan.feeds);
 }
 
@@ -188,11 +193,13 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
   /** What the large steps since the last small one were expected to take. */
   let inARowMs = 0;
 
-  /** Tokens of a long prompt that may be fed beside `running` streams now. */
-  function gentle(running: number): { readonly large: number; readonly small: number } {
-    const small = costs.within(gentleShare * costs.estimate(running), largePiece - 1);
-    if (small >= smallestGentle) return { large: 0, small };
-    return { large: smallSteps >= seldom ? seldomTokens : 0, small: 0 };
+  /** Tokens of a long prompt that may be fed now, in a step between those of `running` streams. */
+  function gentle(running: number): number {
+    const ms = gentleShare * costs.estimate(running);
+    const often = costs.within(ms, limits.tokens);
+    if (often >= largePiece) return smallSteps > 0 ? often : 0;
+    if (smallSteps < seldom) return 0;
+    return Math.max(seldomTokens, costs.within(Math.min(seldomMs, seldom * ms), limits.tokens));
   }
 
   function planOf(prompts: Prompts): { feeds: PlannedFeed[]; large: boolean } {
@@ -205,14 +212,12 @@ export function createStepPlanner(options: StepPlannerOptions): StepPlanner {
     const mayBeLarge = running.length === 0 ? tails.length === 0 : inARowMs < largeInARowMs;
     if (short.length > 0 && ends.length === 0 && mayBeLarge)
       return { feeds: planLarge(short, { ...limits, tokens }), large: true };
-    const share = long.length > 0 ? gentle(running.length) : { large: 0, small: 0 };
-    if (share.large > 0) {
+    const gently = long.length > 0 ? Math.min(limits.tokens, gentle(running.length)) : 0;
+    if (gently > 0) {
       smallSteps = 0;
-      const room = Math.min(limits.tokens, share.large);
-      return { feeds: planLarge(long, { ...limits, tokens: room }), large: true };
+      return { feeds: planLarge(long, { ...limits, tokens: gently }), large: true };
     }
-    const extra = { gently: share.small, draft };
-    return { feeds: planSmall(prompts, { ...limits, tokens }, extra), large: false };
+    return { feeds: planSmall(prompts, { ...limits, tokens }, draft), large: false };
   }
 
   return {
