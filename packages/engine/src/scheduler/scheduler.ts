@@ -8,7 +8,7 @@ import type { PrefixFiles } from '../prefix-files.ts';
 import { createAdapterSwitching } from './adapter-switching.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
 import { createNamespaces } from './namespaces.ts';
-import { cutOf, largePiece } from './prompt-cut.ts';
+import { cutOf, largePiece, smallestBatch } from './prompt-cut.ts';
 import {
   isComing,
   queryOf,
@@ -21,6 +21,7 @@ import type { SequenceTask } from './sequence-task.ts';
 import { createServiceTimes } from './service-times.ts';
 import { createSpeculation, type Speculation } from './speculation.ts';
 import { createStepCosts } from './step-costs.ts';
+import { createStepDecoder, type StepDecoder } from './step-decoder.ts';
 import type { PlannedFeed } from './step-feed.ts';
 import { createStepPlanner, type StepPlanner } from './step-plan.ts';
 import { createTenantQueue } from './tenant-queue.ts';
@@ -69,6 +70,7 @@ export interface SchedulerStats {
 export class Scheduler {
   readonly #context: NativeContext;
   readonly #strategy: DecodeStrategy;
+  readonly #decoder: StepDecoder;
   readonly #costs = createStepCosts();
   readonly #speculation: Speculation;
   readonly #planner: StepPlanner;
@@ -103,6 +105,7 @@ export class Scheduler {
       bytesPerToken: options.cacheBytesPerToken ?? 1,
       files: options.prefixFiles,
     });
+    this.#decoder = createStepDecoder({ context, strategy, pool: this.#pool });
   }
 
   get active(): number {
@@ -228,7 +231,7 @@ export class Scheduler {
     const before = plan.map(({ slot }) => slot.fed);
     const tokens = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
     const start = performance.now();
-    this.#strategy.run(plan);
+    this.#decoder.run(plan);
     this.#learn(tokens, performance.now() - start);
     this.#steps++;
     for (const [i, { slot, count, drafts }] of plan.entries()) {
@@ -304,7 +307,7 @@ export class Scheduler {
     const { tokens } = task;
     const resumed = this.#interrupted.get(task);
     const usual =
-      this.#context.batch.capacity < largePiece ? 0 : cutOf(tokens.length, task.boundary);
+      this.#context.batch.capacity < smallestBatch ? 0 : cutOf(tokens.length, task.boundary);
     const slot = {
       task,
       fed: 0,

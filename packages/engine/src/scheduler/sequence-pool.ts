@@ -45,6 +45,12 @@ export interface SequencePoolOptions {
 /** What a task leaves: `tokens` that are in its sequence. */
 export type Leaving = Pick<PrefixEntry, 'namespace' | 'owner' | 'tokens' | 'smallFrom'>;
 
+/** A sequence that is lent to nobody, and how many tokens it holds for later. */
+export interface IdleSequence {
+  readonly sequence: number;
+  readonly length: number;
+}
+
 export interface SequencePoolStats {
   readonly entries: number;
   readonly bytes: number;
@@ -104,6 +110,19 @@ export class SequencePool {
   /** Forgets a lent sequence from `length` on. */
   truncate(sequence: number, length: number): void {
     this.#memory.truncate(sequence, length);
+  }
+
+  /**
+   * Sequences that are lent to nobody and can take `tokens` more at once without any giving way; empty ones
+   * first. Whoever lets one grow truncates it to its length before anything else happens.
+   */
+  idle(tokens: number): IdleSequence[] {
+    const idle: IdleSequence[] = [...this.#empty].map((sequence) => ({ sequence, length: 0 }));
+    if (this.#memory.partial)
+      for (const { sequence, tokens: held } of this.#index)
+        if (sequence !== null) idle.push({ sequence, length: held.length });
+    const { free } = this.#memory;
+    return free === Infinity ? idle : idle.slice(0, Math.floor(free / tokens));
   }
 
   /** Tokens that `fill` would find now; of `running` those that have been computed. */

@@ -4,6 +4,8 @@
 
 /** Powers of two up to 65,536 tokens. */
 const points = 17;
+/** Twice the tokens cost so much more where nothing else is known: more, but less each. */
+const usualStep = 1.8;
 /** Weight of a new measurement: follows a machine whose neighbours come and go, ignores one hiccup. */
 const weight = 0.25;
 
@@ -20,17 +22,16 @@ export function createStepCosts(): StepCosts {
   /** Milliseconds at 2^i tokens. */
   const known: (number | undefined)[] = Array.from({ length: points });
 
-  /** A point, or what its nearest neighbours say: more tokens cost more, but less each. */
+  /** A point, or what its neighbours say: between two of them it grows evenly, beyond them by a usual step. */
   function at(i: number): number {
-    const own = known[i];
-    if (own !== undefined) return own;
-    for (let distance = 1; distance < points; distance++) {
-      const below = known[i - distance];
-      if (below !== undefined) return below * 1.8 ** distance;
-      const above = known[i + distance];
-      if (above !== undefined) return above / 1.8 ** distance;
-    }
-    return 0;
+    let low = i;
+    while (low >= 0 && known[low] === undefined) low--;
+    let high = i;
+    while (high < points && known[high] === undefined) high++;
+    const [below, above] = [known[low], known[high]];
+    if (below === undefined) return above === undefined ? 0 : above / usualStep ** (high - i);
+    if (above === undefined) return below * usualStep ** (i - low);
+    return low === high ? below : below * (above / below) ** ((i - low) / (high - low));
   }
 
   function estimate(tokens: number): number {
