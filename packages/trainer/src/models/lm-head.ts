@@ -5,7 +5,7 @@ import type { ModelConfig } from '@corral/formats';
 import { lower } from '../onnx/lower.ts';
 import type { HostTensor, HostTensors, Runtime, Session } from '../runtime/runtime.ts';
 import { hostTensor } from '../runtime/runtime.ts';
-import { buildHeadGraphs } from './head-graphs.ts';
+import { buildHeadGraphs, tileName, vocabularyTiles } from './head-graphs.ts';
 import type { HeadGraphs } from './head-graphs.ts';
 import type { StoredTensor } from './model-tensors.ts';
 import type { Workspace } from './workspace.ts';
@@ -13,14 +13,31 @@ import { accumulate, createWorkspace } from './workspace.ts';
 
 const chunkSizes = [16, 32, 64, 128, 256, 512];
 
-/** Bounds the logits of a chunk, and again its probabilities: 128 rows of a 49k vocabulary. */
+/** Bounds the logits of a chunk where a whole row of them exists: 128 rows of a 49k vocabulary. */
 const maxLogitBytes = 32 * 2 ** 20;
 
-/** How many rows to take at once of so many: the smallest size that holds them, or the largest allowed. */
-const chunkSizer = (vocabulary: number): ((rows: number) => number) => {
-  const allowed = chunkSizes.filter((size) => 4 * size * vocabulary <= maxLogitBytes);
+/** What reading the table costs, in rows: a chunk of 128 took 17 ms longer than a quarter of one of 512. */
+const rowsOfAPass = 30;
+
+/** The first of the chunks into which so many rows are cut: of all ways the one that computes least. */
+const chunkSizer = (allowed: readonly number[]): ((rows: number) => number) => {
   const largest = allowed.at(-1) ?? 1;
-  return (rows) => allowed.find((size) => size >= rows) ?? largest;
+  const known = new Map<number, { size: number; cost: number }>();
+  const cheapest = (rows: number): { size: number; cost: number } => {
+    // Many rows begin with the largest chunk in any case.
+    if (rows > largest) return { size: largest, cost: largest + rowsOfAPass };
+    const found = known.get(rows);
+    if (found) return found;
+    let best = { size: largest, cost: largest + rowsOfAPass };
+    for (const size of allowed) {
+      const rest = rows > size ? cheapest(rows - size).cost : 0;
+      const cost = size + rowsOfAPass + rest;
+      if (cost < best.cost) best = { size, cost };
+    }
+    known.set(rows, best);
+    return best;
+  };
+  return (rows) => cheapest(rows).size;
 };
 
 interface HeadTargets {
@@ -70,11 +87,14 @@ interface Chunk {
 
 interface Head extends LmHeadOptions {
   readonly workspace: Workspace;
-  readonly sizeFor: (rows: number) => number;
+  /** The rows of the table that each tile has, and their tensors by name. */
+  readonly tiles: readonly (readonly [start: number, end: number])[];
+  readonly tileFeeds: HostTensors;
+  readonly sizeFor: Record<Pass, (rows: number) => number>;
   readonly sessionFor: (pass: Pass, rows: number) => Promise<Session>;
 }
 
-const cutIntoChunks = (rows: readonly number[], { sizeFor }: Head): Chunk[] => {
+const cutIntoChunks = (rows: readonly number[], sizeFor: (rows: number) => number): Chunk[] => {
   const chunks: Chunk[] = [];
   for (let start = 0; start < rows.length;) {
     const size = sizeFor(rows.length - start);
@@ -87,18 +107,47 @@ const cutIntoChunks = (rows: readonly number[], { sizeFor }: Head): Chunk[] => {
 const scoredRows = (weights: Float32Array): number[] =>
   Array.from(weights.keys()).filter((row) => weights[row] !== 0);
 
-/** The chunk's hidden states and the model's weights. */
+/** The chunk's hidden states and the final norm. */
 const hiddenFeeds = (head: Head, { rows, size }: Chunk, hidden: Float32Array): HostTensors => {
   const d = head.config.hidden_size;
   const x = head.workspace.floats('x', size * d).fill(0);
   for (const [i, row] of rows.entries()) x.set(hidden.subarray(row * d, (row + 1) * d), i * d);
-  return { x: hostTensor(x, [size, d]), norm: head.norm.tensor, table: head.table.tensor };
+  return { x: hostTensor(x, [size, d]), norm: head.norm.tensor };
 };
 
-const labelFeeds = ({ rows, size }: Chunk, targets: Int32Array): HostTensors => {
+/** The whole table, and the labels as its rows. */
+const tableFeeds = (head: Head, { rows, size }: Chunk, targets: Int32Array): HostTensors => {
   const labels = new BigInt64Array(size);
   for (const [i, row] of rows.entries()) labels[i] = BigInt(targets[row] ?? 0);
-  return { labels: hostTensor(labels, [size]) };
+  return { table: head.table.tensor, labels: hostTensor(labels, [size]) };
+};
+
+/** The table in tiles, and for each row its label as a row of one of them. */
+const tileFeeds = (head: Head, { rows, size }: Chunk, targets: Int32Array): HostTensors => {
+  const { tiles, workspace } = head;
+  const labels = new BigInt64Array(tiles.length * size);
+  const inside = workspace.floats('inside', size * tiles.length).fill(0);
+  for (const [i, row] of rows.entries()) {
+    const target = targets[row] ?? 0;
+    const tile = tiles.findIndex(([, end]) => target < end);
+    labels[tile * size + i] = BigInt(target - (tiles[tile]?.[0] ?? 0));
+    inside[i * tiles.length + tile] = 1;
+  }
+  return {
+    ...head.tileFeeds,
+    labels: hostTensor(labels, [labels.length]),
+    inside: hostTensor(inside, [size, tiles.length]),
+  };
+};
+
+const labelRows = (head: Head, { rows, size }: Chunk, targets: Int32Array): HostTensor => {
+  const d = head.config.hidden_size;
+  const found = head.workspace.floats('label rows', size * d).fill(0);
+  for (const [i, row] of rows.entries()) {
+    const target = targets[row] ?? 0;
+    found.set(head.table.data.subarray(target * d, (target + 1) * d), i * d);
+  }
+  return hostTensor(found, [size, d]);
 };
 
 /** One number for each row of a chunk. */
@@ -136,15 +185,24 @@ const addChunk = (
 const evaluateRows = async (head: Head, targets: HeadTargets): Promise<HeadResult> => {
   const { hidden, weights } = targets;
   let sum = emptyResult(weights.length);
-  for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
+  for (const chunk of cutIntoChunks(scoredRows(weights), head.sizeFor.evaluate)) {
     const session = await head.sessionFor('evaluate', chunk.size);
     const [loss, right] = [column(head, 'loss', chunk), column(head, 'right', chunk)];
-    const feeds = { ...hiddenFeeds(head, chunk, hidden), ...labelFeeds(chunk, targets.targets) };
+    const feeds = {
+      ...hiddenFeeds(head, chunk, hidden),
+      ...tileFeeds(head, chunk, targets.targets),
+    };
     await session.run(feeds, { loss, right });
     sum = addChunk(sum, chunk, { loss, right, weights });
   }
   return sum;
 };
+
+/** What a training pass takes beside hidden states: a table that is trained too has to be there whole. */
+const trainingFeeds = (head: Head, chunk: Chunk, targets: Int32Array): HostTensors =>
+  head.table.grad
+    ? tableFeeds(head, chunk, targets)
+    : { ...tileFeeds(head, chunk, targets), label_rows: labelRows(head, chunk, targets) };
 
 /** Where the gradients of norm and table are computed before they are added up. */
 const weightGradients = ({ norm, table, workspace }: Head): HostTensors => {
@@ -163,16 +221,21 @@ const trainRows = async (
   const d = head.config.hidden_size;
   const dHidden = head.workspace.floats('d hidden', hidden.length).fill(0);
   const grads = weightGradients(head);
+  const pass = head.table.grad ? 'trainAll' : 'train';
   let sum = emptyResult(weights.length);
-  for (const chunk of cutIntoChunks(scoredRows(weights), head)) {
-    const session = await head.sessionFor('train', chunk.size);
+  for (const chunk of cutIntoChunks(scoredRows(weights), head.sizeFor[pass])) {
+    const session = await head.sessionFor(pass, chunk.size);
     const dloss = column(head, 'dloss', chunk);
     numbers(dloss).fill(0);
     for (const [i, row] of chunk.rows.entries())
       numbers(dloss)[i] = lossScale * (weights[row] ?? 0);
     const [loss, right] = [column(head, 'loss', chunk), column(head, 'right', chunk)];
     const dx = head.workspace.floats('dx', chunk.size * d);
-    const feeds = { ...hiddenFeeds(head, chunk, hidden), ...labelFeeds(chunk, targets), dloss };
+    const feeds = {
+      ...hiddenFeeds(head, chunk, hidden),
+      ...trainingFeeds(head, chunk, targets),
+      dloss,
+    };
     await session.run(feeds, { loss, right, dx: hostTensor(dx, [chunk.size, d]), ...grads });
     sum = addChunk(sum, chunk, { loss, right, weights });
     for (const [i, row] of chunk.rows.entries()) {
@@ -189,11 +252,12 @@ const logitsOfRows = async (head: Head, hidden: Float32Array): Promise<Float32Ar
   const { hidden_size: d, vocab_size: vocabulary } = head.config;
   const rows = Array.from({ length: hidden.length / d }, (_, row) => row);
   const found: Float32Array[] = [];
-  for (const chunk of cutIntoChunks(rows, head)) {
+  for (const chunk of cutIntoChunks(rows, head.sizeFor.logits)) {
     const session = await head.sessionFor('logits', chunk.size);
     const out = head.workspace.floats('logits', chunk.size * vocabulary);
     const logits = hostTensor(out, [chunk.size, vocabulary]);
-    await session.run(hiddenFeeds(head, chunk, hidden), { logits });
+    const feeds = { ...hiddenFeeds(head, chunk, hidden), table: head.table.tensor };
+    await session.run(feeds, { logits });
     for (const i of chunk.rows.keys()) {
       found.push(out.slice(i * vocabulary, (i + 1) * vocabulary));
     }
@@ -201,18 +265,36 @@ const logitsOfRows = async (head: Head, hidden: Float32Array): Promise<Float32Ar
   return found;
 };
 
+const tensorsOfTiles = (
+  { data, shape }: StoredTensor,
+  tiles: readonly (readonly [number, number])[],
+): HostTensors => {
+  const width = shape[1] ?? 0;
+  return Object.fromEntries(
+    tiles.map(([start, end], i) => [
+      tileName(i),
+      hostTensor(data.subarray(start * width, end * width), [end - start, width]),
+    ]),
+  );
+};
+
 export const createLmHead = (options: LmHeadOptions): LmHead => {
   const { config, table, runtime } = options;
-  const trainable = table.grad !== null;
   const sessions = new Map<string, Promise<Session>>();
+  const tiles = vocabularyTiles(config);
+  const inTiles = chunkSizer(chunkSizes);
+  const whole = chunkSizer(
+    chunkSizes.filter((size) => 4 * size * config.vocab_size <= maxLogitBytes),
+  );
   const head: Head = {
     ...options,
     workspace: createWorkspace(),
-    sizeFor: chunkSizer(config.vocab_size),
+    tiles,
+    tileFeeds: tensorsOfTiles(table, tiles),
+    sizeFor: { evaluate: inTiles, train: inTiles, trainAll: whole, logits: whole },
     sessionFor(pass, rows) {
       const key = `${pass} ${rows}`;
-      const make = () =>
-        runtime.createSession(lower(buildHeadGraphs(config, { rows, trainable })[pass]));
+      const make = () => runtime.createSession(lower(buildHeadGraphs(config, rows)[pass]));
       const session = sessions.get(key) ?? make();
       sessions.set(key, session);
       return session;
