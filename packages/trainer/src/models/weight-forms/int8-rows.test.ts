@@ -10,6 +10,9 @@ const quantised = (values: Float32Array, columns: number) => {
   return { levels, scale };
 };
 
+/** The smallest normal float32: below it there are no 24 bits to be exact in. */
+const smallest = 2 ** -126;
+
 test('no weight is further off than half a level of its row', () => {
   const row = fc.float32Array({ minLength: 6, maxLength: 6, noNaN: true, min: -8, max: 8 });
   fc.assert(
@@ -18,7 +21,8 @@ test('no weight is further off than half a level of its row', () => {
       const { levels, scale } = quantised(values, 6);
       for (const [i, value] of values.entries()) {
         const step = scale[Math.floor(i / 6)] ?? 0;
-        expect(Math.abs(value - step * (levels[i] ?? 0))).toBeLessThanOrEqual(0.5001 * step);
+        const off = Math.abs(value - step * (levels[i] ?? 0));
+        expect(off).toBeLessThanOrEqual(0.5001 * step + smallest);
         expect(levels[i]).toBeGreaterThanOrEqual(-127);
       }
     }),
@@ -30,4 +34,9 @@ test('the largest of a row is a whole level, and a row of zeros stays zeros', ()
   expect([...levels]).toEqual([64, -127, 32, 0, 0, 0]);
   expect(scale[0]).toBeCloseTo(2 / 127, 8);
   expect(scale[1]).toBe(1);
+});
+
+test('a row too small to be divided into levels is a row of zeros', () => {
+  const { levels, scale } = quantised(Float32Array.of(0, 2 ** -149, -(2 ** -148)), 3);
+  expect([...levels, ...scale]).toEqual([0, 0, 0, 1]);
 });

@@ -10,7 +10,7 @@ export interface Int8Rows {
 
 const largest = 127;
 
-/** values [rows, columns] ≈ scale[row] · levels[row, column]; a row of zeros has scale 1. */
+/** values [rows, columns] ≈ scale[row] · levels[row, column]; a row of (next to) nothing has scale 1. */
 export const quantiseRows = (
   values: Float32Array,
   columns: number,
@@ -20,7 +20,7 @@ export const quantiseRows = (
     const end = start + columns;
     let extreme = 0;
     for (let i = start; i < end; i++) extreme = Math.max(extreme, Math.abs(values[i] ?? 0));
-    const step = extreme === 0 ? 1 : Math.fround(extreme / largest);
+    const step = Math.fround(extreme / largest) || 1;
     const inverse = 1 / step;
     scale[row] = step;
     for (let i = start; i < end; i++) {
