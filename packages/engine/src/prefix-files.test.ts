@@ -54,6 +54,22 @@ describe('what is written', () => {
     rmSync(other, { recursive: true });
   });
 
+  it('is never more than allowed, and what a killed process left half goes', () => {
+    const files = open('model', 3000);
+    for (let i = 0; i < 20; i++) {
+      files.write(`owner ${i % 4}`, prefix(20, i), state);
+      const bytes = names().reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+      expect(bytes).toBeLessThanOrEqual(3000);
+    }
+    expect(names().length).toBeGreaterThan(1);
+    const found = [0, 1, 2, 3].flatMap((i) => files.of(`owner ${i}`)).map(({ file }) => file);
+    expect(found.toSorted()).toEqual(names().toSorted());
+    expect(files.write('large', prefix(), new Uint8Array(4000))).toBeNull();
+    writeFileSync(join(folder, 'half.prefix.new'), state);
+    open('model', 3000);
+    expect(readdirSync(folder)).not.toContain('half.prefix.new');
+  });
+
   it('goes, the oldest first, when there is too much', () => {
     const files = open();
     for (let i = 0; i < 10; i++) files.write('ann', prefix(20, i), state);

@@ -47,6 +47,7 @@ const hashBytes = 32;
 const headerBytes = magic.length + hashBytes + 8;
 const noneSmall = 0xffff_ffff;
 const suffix = '.prefix';
+const unfinished = `${suffix}.new`;
 /** A prompt is never longer: bounds what a broken header can ask for. */
 const mostTokens = 2 ** 22;
 
@@ -81,20 +82,31 @@ function readHead(path: string): { owner: string; tokens: Int32Array; smallFrom:
   }
 }
 
-/** Removes the oldest files until the others are within `maxBytes`; the names of those. */
-function shrink(folder: string, maxBytes: number): string[] {
+/** Removes the oldest files until the others are within `maxBytes`; the names of those, and their bytes. */
+function shrink(folder: string, maxBytes: number): { names: string[]; bytes: number } {
   const files = readdirSync(folder)
     .filter((name) => name.endsWith(suffix))
     .map((name) => ({ name, stat: statSync(join(folder, name)) }))
     .toSorted((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
-  let sum = 0;
-  return files
-    .filter(({ name, stat }) => {
-      sum += stat.size;
-      if (sum > maxBytes) rmSync(join(folder, name), { force: true });
-      return sum <= maxBytes;
-    })
-    .map(({ name }) => name);
+  const names: string[] = [];
+  let bytes = 0;
+  let isFull = false;
+  for (const { name, stat } of files) {
+    isFull ||= bytes + stat.size > maxBytes;
+    if (isFull) {
+      rmSync(join(folder, name), { force: true });
+      continue;
+    }
+    bytes += stat.size;
+    names.push(name);
+  }
+  return { names, bytes };
+}
+
+/** Left by a process that was killed while it wrote. */
+function removeUnfinished(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (name.endsWith(unfinished)) rmSync(join(folder, name), { force: true });
 }
 
 /** What stands before the state: magic, owner, two counts, tokens. */
@@ -114,12 +126,27 @@ export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOption
   const keyed = (): Hmac => createHmac('sha256', key);
   const ownerHash = (owner: string): Buffer => keyed().update(`${binding}\n${owner}`).digest();
   const known = new Map<string, StoredPrefix[]>();
-  for (const file of shrink(folder, maxBytes)) {
+  removeUnfinished(folder);
+  const found = shrink(folder, maxBytes);
+  let held = found.bytes;
+  for (const file of found.names) {
     const head = readHead(join(folder, file));
     if (!head) continue;
     const { owner, ...stored } = head;
     known.set(owner, [...(known.get(owner) ?? []), { ...stored, file }]);
   }
+  /** So that `bytes` more are within the limit. Files of others than who asks now count, too. */
+  const makeRoom = (bytes: number): void => {
+    if (held + bytes <= maxBytes) return;
+    const left = shrink(folder, maxBytes - bytes);
+    held = left.bytes;
+    const names = new Set(left.names);
+    for (const [owner, list] of known)
+      known.set(
+        owner,
+        list.filter(({ file }) => names.has(file)),
+      );
+  };
   const remove = (file: string): void => {
     rmSync(join(folder, file), { force: true });
     for (const [owner, list] of known)
@@ -155,8 +182,11 @@ export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOption
       const path = join(folder, name);
       try {
         const whole = Buffer.concat([head, state, hash]);
+        if (whole.length > maxBytes) return null;
+        makeRoom(whole.length);
         writeFileSync(`${path}.new`, whole, { mode: 0o600 });
         renameSync(`${path}.new`, path);
+        held += whole.length;
         const of = hashed.toString('hex');
         const others = (known.get(of) ?? []).filter(({ file }) => file !== name);
         const { tokens, smallFrom } = prefix;

@@ -60,6 +60,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     ...servingSettings(config.serving),
     remotes: config.engines,
     codeCache: home.codeCache,
+    prefixCaches: { folder: home.prefixCache, keep: config.serving.prefix_cache_on_disk === 'on' },
     onLog: (line) => log.info({ engine: line }, 'engine'),
     ...options.engine,
   });

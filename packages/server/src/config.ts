@@ -146,6 +146,12 @@ const configSchema = z.strictObject({
         .max(100_000)
         .default(64)
         .describe('Requests that may wait for one model beside those that run.'),
+      prefix_cache_on_disk: z
+        .enum(['off', 'on'])
+        .default('off')
+        .describe(
+          'on: kept prompts outlive their process, up to engine.prefix_cache_bytes for each base in $CORRAL_HOME/cache/prefixes; what they said can be read there.',
+        ),
     })
     .prefault({}),
   engines: z

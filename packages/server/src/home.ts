@@ -9,6 +9,8 @@ export interface HomePaths {
   readonly logs: string;
   /** Compiled code of engine children: may be removed at any time. */
   readonly codeCache: string;
+  /** Keys and values of prompts, a folder for each base; only where settings ask for it. */
+  readonly prefixCache: string;
   /** One folder a training run: config, output, checkpoints. */
   readonly runs: string;
   readonly credentials: string;
@@ -24,6 +26,7 @@ export const homePaths = (root: string): HomePaths => ({
   postgres: join(root, 'postgres'),
   logs: join(root, 'logs'),
   codeCache: join(root, 'cache', 'code'),
+  prefixCache: join(root, 'cache', 'prefixes'),
   runs: join(root, 'runs'),
   credentials: join(root, 'credentials.json'),
   lock: join(root, 'server.lock'),

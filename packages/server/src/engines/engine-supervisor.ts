@@ -1,6 +1,9 @@
 // All engines of this server: one per base model, made when first asked for, sharing one budget of memory,
 // ended together; and those on other servers that the settings name. Which file belongs to which base is told
 // by callers.
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CorralError, engineOptionsSchema } from '@corral/contracts';
 import type { EngineOptions } from '@corral/contracts';
 import { LocalEngine } from './local-engine.ts';
@@ -26,7 +29,7 @@ interface EngineBase {
 export interface Engines {
   /** The engine of a base; starting is left to its first use. */
   engine(base: EngineBase): Engine;
-  /** Ends a base's engine, for example because its model is removed. */
+  /** Ends a base's engine because its model is removed, and forgets what was kept of its prompts. */
   unload(baseId: string): Promise<void>;
   /** Writes a GGUF in another form in a child of its own. Errors: engine_failed, model_file_invalid. */
   quantise(request: QuantiseRequest): Promise<void>;
@@ -46,7 +49,20 @@ export type EngineSupervisorOptions = Partial<
   readonly memory?: Partial<ServingMemoryOptions>;
   /** Servers that somebody else runs. */
   readonly remotes?: readonly RemoteEngineSettings[];
+  readonly prefixCaches?: PrefixCaches;
 };
+
+/** Prompts that outlive the processes that computed them. */
+interface PrefixCaches {
+  /** Has a folder for each base. */
+  readonly folder: string;
+  /** False: none is written; what an earlier setting has left goes with its model. */
+  readonly keep: boolean;
+}
+
+/** A base's id is anybody's choice: its hash is a safe name. */
+const prefixFolder = ({ folder }: PrefixCaches, baseId: string): string =>
+  join(folder, createHash('sha256').update(baseId).digest('hex').slice(0, 32));
 
 const defaults = {
   maxWaiting: 64,
@@ -74,7 +90,13 @@ const memoryDefaults: ServingMemoryOptions = {
 
 /** Engines of this machine, and their budget. */
 function createLocalEngines(options: EngineSupervisorOptions) {
-  const { engine: engineSettings, memory: memorySettings, remotes: _, ...rest } = options;
+  const {
+    engine: engineSettings,
+    memory: memorySettings,
+    prefixCaches: caches,
+    remotes: _,
+    ...rest
+  } = options;
   const memory = new ServingMemory({ ...memoryDefaults, ...memorySettings });
   const { limit_bytes: limitBytes } = memory.report();
   const settings = {
@@ -86,7 +108,8 @@ function createLocalEngines(options: EngineSupervisorOptions) {
     workerUrl: rest.workerUrl ?? new URL(import.meta.resolve('@corral/engine/worker')),
   };
   const make = ({ id, modelPath, options: more }: EngineBase): LocalEngine => {
-    const engineOptions = engineOptionsSchema.parse({ ...engineSettings, ...more });
+    const kept = caches?.keep ? { prefix_cache_folder: prefixFolder(caches, id) } : {};
+    const engineOptions = engineOptionsSchema.parse({ ...engineSettings, ...kept, ...more });
     return new LocalEngine({ ...settings, base: id, modelPath, engineOptions });
   };
   return { settings, memory, make };
@@ -128,6 +151,8 @@ export function createEngineSupervisor(options: EngineSupervisorOptions = {}): E
     const known = engines.get(baseId);
     engines.delete(baseId);
     await known?.engine.close();
+    const { prefixCaches: caches } = options;
+    if (caches) await rm(prefixFolder(caches, baseId), { recursive: true, force: true });
   };
 
   const pin = (bases: readonly EngineBase[]): void => {
