@@ -1,6 +1,7 @@
 // Trains twice with one configuration, in float32 and with an int8 base, and puts the loss curves side by
 // side: what decides whether `runtime.precision: auto` may choose int8. Same seed, same data, same steps.
 //   node benchmarks/trainer/int8-curves.ts CONFIG.yaml [--svg FILE.svg] [--json] [--precisions float32,int8]
+//   node benchmarks/trainer/int8-curves.ts --results float32.json,int8.json [--svg FILE.svg]   (what --json wrote)
 // Validation is float32 in both. Wanted: the final validation losses within 1 % of each other.
 import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -30,17 +31,18 @@ const { values: options, positionals } = parseArgs({
     svg: { type: 'string' },
     json: { type: 'boolean', default: false },
     precisions: { type: 'string', default: 'float32,int8' },
+    results: { type: 'string' },
   },
 });
 const [configPath] = positionals;
-if (configPath === undefined) {
+if (configPath === undefined && options.results === undefined) {
   console.error('usage: node benchmarks/trainer/int8-curves.ts CONFIG.yaml [--svg FILE.svg]');
   process.exit(2);
 }
-const folder = dirname(resolve(configPath));
-const config = parseConfig(await readFile(configPath, 'utf8'), configPath);
 
-const trainWith = async (precision: Precision): Promise<Curve> => {
+const trainWith = async (path: string, precision: Precision): Promise<Curve> => {
+  const folder = dirname(resolve(path));
+  const config = parseConfig(await readFile(path, 'utf8'), path);
   await using output = await mkdtempDisposable(join(tmpdir(), 'corral-curves-'));
   const training: Point[] = [];
   const validation: Point[] = [];
@@ -105,8 +107,13 @@ ${[...grid, ...lines].join('\n')}
 };
 
 const curves: Curve[] = [];
-for (const precision of options.precisions.split(',')) {
-  curves.push(await trainWith(precision === 'int8' ? 'int8' : 'float32'));
+for (const path of options.results?.split(',') ?? []) {
+  curves.push(...JSON.parse(await readFile(path, 'utf8')));
+}
+if (configPath !== undefined) {
+  for (const precision of options.precisions.split(',')) {
+    curves.push(await trainWith(configPath, precision === 'int8' ? 'int8' : 'float32'));
+  }
 }
 if (options.svg !== undefined) await writeFile(options.svg, drawCurves(curves));
 const reference = curves[0]?.validation.at(-1)?.loss ?? Number.NaN;
