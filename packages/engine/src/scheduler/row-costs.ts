@@ -7,6 +7,8 @@
 export const mostKnownRows = 256;
 /** Weight of a new measurement. */
 const weight = 0.25;
+/** Twice the rows mostly cost 1.8 times as much. */
+const usualGrowth = Math.log2(1.8);
 /** Measurements until a figure is believed; the first of a new shape is often slow. */
 const enough = 2;
 /** What is unknown may be so much cheaper than its neighbours; whole tiles more so. */
@@ -35,7 +37,7 @@ export function createRowCosts(): RowCosts {
   const known: (Known | undefined)[] = Array.from({ length: mostKnownRows + 1 });
   let decodes = 0;
 
-  /** Between neighbours that are known on a line, beyond them in proportion. */
+  /** Between neighbours that are known on a line, beyond them by the usual growth. */
   function estimate(rows: number): number {
     const own = known[rows];
     if (own) return own.ms;
@@ -46,7 +48,7 @@ export function createRowCosts(): RowCosts {
     const [low, high] = [known[below]?.ms, known[above]?.ms];
     if (low !== undefined && high !== undefined)
       return low + ((high - low) * (rows - below)) / (above - below);
-    if (low !== undefined) return (low * rows) / below;
+    if (low !== undefined) return low * (rows / below) ** usualGrowth;
     return high ?? 0;
   }
 

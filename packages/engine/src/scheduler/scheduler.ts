@@ -19,6 +19,7 @@ import {
 import { SequencePool, type Leaving } from './sequence-pool.ts';
 import type { SequenceTask } from './sequence-task.ts';
 import { createServiceTimes } from './service-times.ts';
+import { createRowCosts } from './row-costs.ts';
 import { createSpeculation, type Speculation } from './speculation.ts';
 import { createStepCosts } from './step-costs.ts';
 import { createStepDecoder, type StepDecoder } from './step-decoder.ts';
@@ -94,7 +95,10 @@ export class Scheduler {
     this.#strategy = strategy;
     this.#places = options.slots ?? context.sequences;
     const limits = { tokens: context.batch.capacity, outputs: context.outputs };
-    this.#speculation = createSpeculation(this.#costs, context.sharedTokens !== null);
+    const rowCosts = createRowCosts();
+    const rows = Math.min(limits.tokens, limits.outputs);
+    const apart = context.sharedTokens === null;
+    this.#speculation = createSpeculation({ costs: rowCosts, apart, rows });
     const speculates = options.speculates === true && context.partial;
     const draft = speculates ? { draft: this.#speculation.draft } : {};
     this.#planner = createStepPlanner({ limits, costs: this.#costs, ...draft });
@@ -105,7 +109,7 @@ export class Scheduler {
       bytesPerToken: options.cacheBytesPerToken ?? 1,
       files: options.prefixFiles,
     });
-    this.#decoder = createStepDecoder({ context, strategy, pool: this.#pool });
+    this.#decoder = createStepDecoder({ context, strategy, pool: this.#pool, costs: rowCosts });
   }
 
   get active(): number {

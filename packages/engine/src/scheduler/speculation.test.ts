@@ -5,7 +5,7 @@ import { follow, lookUp } from './look-up.ts';
 import { createRandom } from '../sampling/random.ts';
 import { createFakeTask } from './scheduler.fake.ts';
 import { createSpeculation } from './speculation.ts';
-import { createStepCosts } from './step-costs.ts';
+import { createRowCosts } from './row-costs.ts';
 import type { PlannedSlot } from './step-plan.ts';
 
 describe('look-up', () => {
@@ -42,26 +42,32 @@ describe('look-up', () => {
 });
 
 /** Milliseconds of decodes by size; a stream that has said `tokens`. */
-function setUp(costs: Record<number, number>) {
-  const known = createStepCosts();
-  for (const [tokens, ms] of Object.entries(costs)) known.record(Number(tokens), ms);
-  const speculation = createSpeculation(known, false);
-  const task = createFakeTask({ id: 's', prompt: [1, 2], count: 1000 });
-  const slot = { task, sequence: 0, fed: 1, answered: 1 } as unknown as PlannedSlot;
-  const say = (tokens: number[]): number[] => {
-    let last: readonly number[] = [];
-    for (const token of tokens) {
-      last = speculation.draft([slot])?.get(slot) ?? [];
-      task.tokens.push(token);
-    }
-    return [...last];
+function setUp(ms: Record<number, number>, { apart = true, rows = 64 } = {}) {
+  const costs = createRowCosts();
+  for (let i = 0; i < 2; i++)
+    for (const [tokens, each] of Object.entries(ms)) costs.record(Number(tokens), each);
+  const speculation = createSpeculation({ costs, apart, rows });
+  const streamOf = (id: string, count = 1000) => {
+    const task = createFakeTask({ id, prompt: [1, 2], count });
+    return { task, sequence: 0, fed: 1, answered: 1 } as unknown as PlannedSlot;
   };
-  return { say, speculation, slot };
+  /** Guesses for each of the streams after all have said the tokens. */
+  const sayAll = (slots: readonly PlannedSlot[], said: readonly (readonly number[])[]) => {
+    let last: ReturnType<typeof speculation.draft> = null;
+    for (const i of said[0]?.keys() ?? []) {
+      last = speculation.draft(slots);
+      for (const [j, { task }] of slots.entries())
+        (task.tokens as number[]).push(said[j]?.[i] ?? 0);
+    }
+    return slots.map((slot) => last?.get(slot) ?? []);
+  };
+  const say = (tokens: number[]): readonly number[] => sayAll([streamOf('s')], [tokens])[0] ?? [];
+  return { say, sayAll, streamOf };
 }
 
 const cheap = { 1: 10, 2: 11, 4: 12, 8: 14, 16: 20 };
 const usual = { 1: 10, 2: 15, 4: 20, 8: 30, 16: 50 };
-const dear = { 1: 10, 2: 20, 4: 40, 8: 80, 16: 160 };
+const dear = { 1: 10, 2: 20, 4: 40, 8: 80, 12: 120, 16: 160 };
 const repeated = Array.from({ length: 60 }, (_, i) => i % 12);
 const draw = createRandom(3);
 const random = Array.from({ length: 200 }, () => Math.floor(draw() * 6));
@@ -78,11 +84,38 @@ describe('a stream', () => {
   it('is left alone where more tokens cost as much more', () => {
     expect(setUp(dear).say(repeated)).toEqual([]);
   });
+});
 
-  it('is left alone beside others', () => {
-    const { speculation, slot, say } = setUp(cheap);
-    say(repeated);
-    const other = { ...slot, task: createFakeTask({ id: 'o', prompt: [5], count: 10 }) };
-    expect(speculation.draft([slot, other])).toBeNull();
+describe('streams', () => {
+  const other = repeated.map((token) => token + 20);
+
+  it('with caches apart get equally many guesses, be they found or not', () => {
+    const { sayAll, streamOf } = setUp(cheap);
+    const slots = [streamOf('a'), streamOf('b'), streamOf('c')];
+    const guesses = sayAll(slots, [repeated, other, random.slice(0, 60)]);
+    const [length = 0] = guesses.map((each) => each.length);
+    expect(length).toBeGreaterThan(0);
+    expect(guesses.map((each) => each.length)).toEqual([length, length, length]);
+    expect(guesses[1]).toEqual(guesses[0]?.map((token) => token + 20));
+  });
+
+  it('with one cache get guesses where some are found', () => {
+    const { sayAll, streamOf } = setUp(cheap, { apart: false });
+    const unheard = Array.from({ length: 60 }, (_, i) => 100 + i);
+    const [some, none] = sayAll([streamOf('a'), streamOf('b')], [repeated, unheard]);
+    expect(some?.length).toBeGreaterThan(0);
+    expect(none).toEqual([]);
+  });
+
+  it('get no more guesses than each has room for', () => {
+    const { sayAll, streamOf } = setUp(cheap);
+    const slots = [streamOf('a'), streamOf('b', repeated.length + 3)];
+    for (const guesses of sayAll(slots, [repeated, other]))
+      expect(guesses.length).toBeLessThanOrEqual(3);
+  });
+
+  it('get none where not all rows would fit', () => {
+    const { sayAll, streamOf } = setUp(cheap, { rows: 3 });
+    expect(sayAll([streamOf('a'), streamOf('b')], [repeated, other])).toEqual([[], []]);
   });
 });

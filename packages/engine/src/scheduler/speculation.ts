@@ -2,17 +2,17 @@
 // while none is fed: so it is known, at no cost, how often they are right. They are fed when, by that
 // experience and by what decodes of so many tokens cost here, more tokens come in less time.
 import { follow, lookUp } from './look-up.ts';
+import { largePiece } from './prompt-cut.ts';
+import type { RowCosts } from './row-costs.ts';
 import type { SequenceTask } from './sequence-task.ts';
-import type { StepCosts } from './step-costs.ts';
 import type { Draft, PlannedSlot } from './step-plan.ts';
 
-/** With more streams the cores have enough to do. */
-const mostStreams = 8;
-/** With a cache each, sequences of unequal length are computed one after the other: guesses cost a pass. */
-const mostStreamsApart = 1;
 /** Guesses for a stream and step. */
 const mostGuesses = 15;
-const lengths = [1, 2, 3, 5, 7, 11, mostGuesses];
+/** With the token before them they fill tiles of rows, or half of one. */
+const lengths = [1, 3, 7, 11, mostGuesses];
+/** Above it attention would be computed in another way (prompt-cut.ts). */
+const mostSharedRows = largePiece - 1;
 /** Less than this is within what the estimates err. */
 const worthwhile = 1.1;
 /** How often a guess is right at first, by how many tokens matched: under 4, 8, 16, more. */
@@ -62,57 +62,97 @@ export interface Speculation {
   readonly stats: { readonly drafted: number; readonly accepted: number };
 }
 
-/** `shared`: all sequences have one cache, so a decode takes any mixture at once. */
-export function createSpeculation(costs: StepCosts, shared: boolean): Speculation {
-  const most = shared ? mostStreams : mostStreamsApart;
-  const experiences = new WeakMap<SequenceTask, Experience>();
-  const stats = { drafted: 0, accepted: 0 };
+export interface SpeculationOptions {
+  readonly costs: Pick<RowCosts, 'atBest' | 'estimate'>;
+  /** Each sequence has a cache of its own: in one decode all get equally many tokens, or it becomes several. */
+  readonly apart: boolean;
+  /** Rows of logits of one decode. */
+  readonly rows: number;
+}
 
-  function guess({ task }: PlannedSlot): Experience | null {
+/** Streams with what is known of their guesses; null: none was found. */
+type Guessers = readonly (readonly [PlannedSlot, Experience | null])[];
+
+/** Tokens a task can still be fed behind its last one: the last it may have is drawn, not fed. */
+const roomOf = ({ task }: PlannedSlot): number =>
+  task.speculative === true ? (task.maxTokens ?? 0) - task.tokens.length - 1 : 0;
+
+/** Guesses for each stream, and how good they have been so far. */
+function createGuesser(): (slot: PlannedSlot) => Experience | null {
+  const experiences = new WeakMap<SequenceTask, Experience>();
+  return (slot) => {
+    const { task } = slot;
+    if (task.speculative !== true) return null;
     const { tokens } = task;
     const known = experiences.get(task);
     const experience = known ?? { right: [...priors], guesses: [], at: 0, matched: 0 };
     if (!known) experiences.set(task, experience);
     learn(experience, tokens);
-    // The last token a task may have is drawn, not fed.
-    const room = (task.maxTokens ?? 0) - tokens.length - 1;
+    const room = roomOf(slot);
     const found = room > 0 ? lookUp(tokens) : null;
     experience.guesses = found ? follow(tokens, found, Math.min(mostGuesses, room)) : [];
     experience.at = tokens.length;
     experience.matched = found?.matched ?? 0;
     return found ? experience : null;
+  };
+}
+
+/** As many guesses as the others get; where none was found one more of the last token is as good as any. */
+function padded(guesses: readonly number[], length: number, last: number): number[] {
+  const missing = Math.max(0, length - guesses.length);
+  return [...guesses.slice(0, length), ...Array.from({ length: missing }, () => last)];
+}
+
+export function createSpeculation({ costs, apart, rows }: SpeculationOptions): Speculation {
+  const most = apart ? rows : Math.min(rows, mostSharedRows);
+  const guess = createGuesser();
+  const stats = { drafted: 0, accepted: 0 };
+
+  /** Milliseconds of a step: all streams at once, or one by one. */
+  const cost = (streams: number, width: number): number =>
+    Math.min(costs.atBest(streams * width), streams * costs.atBest(width));
+
+  /** Tokens that a step with `length` guesses a stream brings, and what it costs. */
+  function outcome(streams: Guessers, length: number) {
+    let gained = 0;
+    let fed = 0;
+    for (const [, experience] of streams) {
+      const count = Math.min(length, experience?.guesses.length ?? 0);
+      gained += experience ? expected(experience, count) : 1;
+      fed += 1 + count;
+    }
+    if (!apart) return { gained, fed, ms: costs.atBest(fed) };
+    return { gained, fed: streams.length * (1 + length), ms: cost(streams.length, 1 + length) };
   }
 
   /** The number of guesses that brings most tokens a millisecond; 0 when none is worth it. */
-  function bestLength(streams: number, experiences: readonly Experience[]): number {
+  function bestLength(streams: Guessers): number {
+    // Where all get equally many, none may get more than it has room for.
+    const room = apart ? Math.min(...streams.map(([slot]) => roomOf(slot))) : mostGuesses;
     let best = 0;
-    let rate = (worthwhile * streams) / costs.estimate(streams);
+    let rate = (worthwhile * streams.length) / cost(streams.length, 1);
     for (const length of lengths) {
-      let gained = streams - experiences.length;
-      let fed = streams;
-      for (const experience of experiences) {
-        const count = Math.min(length, experience.guesses.length);
-        gained += expected(experience, count);
-        fed += count;
-      }
-      const here = gained / costs.estimate(fed);
-      if (here > rate) [best, rate] = [length, here];
+      const { gained, fed, ms } = outcome(streams, length);
+      if (fed > most || length > room) break;
+      if (gained / ms > rate) [best, rate] = [length, gained / ms];
     }
     return best;
   }
 
   return {
     draft: (running) => {
-      if (running.length === 0 || running.length > most) return null;
-      const known = new Map<PlannedSlot, Experience>();
-      for (const slot of running) {
-        const experience = slot.task.speculative === true ? guess(slot) : null;
-        if (experience) known.set(slot, experience);
-      }
-      if (known.size === 0) return null;
-      const length = bestLength(running.length, [...known.values()]);
+      if (running.length === 0 || 2 * running.length > most) return null;
+      const streams: Guessers = running.map((slot) => [slot, guess(slot)]);
+      if (streams.every(([, experience]) => experience === null)) return null;
+      const length = bestLength(streams);
       if (length === 0) return null;
-      return new Map([...known].map(([slot, { guesses }]) => [slot, guesses.slice(0, length)]));
+      return new Map(
+        streams.map(([slot, experience]) => {
+          const guesses = experience?.guesses ?? [];
+          const least = apart ? length : Math.min(length, guesses.length);
+          return [slot, padded(guesses, least, slot.task.tokens.at(-1) ?? 0)];
+        }),
+      );
     },
     record: (drafted, accepted) => {
       stats.drafted += drafted;

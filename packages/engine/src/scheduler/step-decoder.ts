@@ -3,7 +3,7 @@
 // given a token that is forgotten at once. Knows nothing of what is planned and why.
 import type { NativeContext } from '../llama-cpp/native-types.ts';
 import type { DecodeStrategy } from './decode-strategy.ts';
-import { createRowCosts, type RowCosts } from './row-costs.ts';
+import type { RowCosts } from './row-costs.ts';
 import type { IdleSequence, SequencePool } from './sequence-pool.ts';
 import type { SequenceTask } from './sequence-task.ts';
 import type { PlannedFeed } from './step-feed.ts';
@@ -13,10 +13,10 @@ export interface StepDecoderOptions {
   readonly context: Pick<NativeContext, 'batch' | 'outputs' | 'sequenceTokens' | 'sharedTokens'>;
   readonly strategy: DecodeStrategy;
   readonly pool: Pick<SequencePool, 'idle' | 'grow' | 'truncate'>;
+  readonly costs: RowCosts;
 }
 
 export interface StepDecoder {
-  readonly costs: RowCosts;
   /** Feeds the plan and hands each wanted row of logits to its task. */
   run(plan: readonly PlannedFeed[]): void;
 }
@@ -57,8 +57,8 @@ function fill({ sequence, length }: IdleSequence, width: number): PlannedFeed {
   return { slot: { task, sequence, fed: length, answered: 0 }, count: 1, drafts };
 }
 
-export function createStepDecoder({ context, strategy, pool }: StepDecoderOptions): StepDecoder {
-  const costs = createRowCosts();
+export function createStepDecoder(options: StepDecoderOptions): StepDecoder {
+  const { context, strategy, pool, costs } = options;
   const apart = context.sharedTokens === null;
   const most = Math.min(context.outputs, context.batch.capacity);
 
@@ -101,13 +101,21 @@ export function createStepDecoder({ context, strategy, pool }: StepDecoderOption
     }
   }
 
+  function runWhole(plan: readonly PlannedFeed[]): void {
+    const start = performance.now();
+    strategy.run(plan);
+    // In a shared cache streams may have guesses of their own number.
+    if (apart || plan.some(({ count }) => count > 1)) return;
+    const rows = plan.reduce((sum, { count, drafts }) => sum + count + drafts.length, 0);
+    costs.record(rows, performance.now() - start);
+  }
+
   return {
-    costs,
     run: (plan) => {
       const same = plan.length > 0 ? sameRows(plan) : null;
       // Fillers have no adapter: beside streams that have one they would be a group of their own.
       if (same) runShaped(plan, same.width, same.adapter === null);
-      else strategy.run(plan);
+      else runWhole(plan);
     },
   };
 }
