@@ -231,6 +231,9 @@ export const statusSchema = z.object({
         })
         .optional(),
       speculation: z.object({ drafted: z.int(), accepted: z.int() }).optional(),
+      /** Decodes since it was started, and tokens they generated. */
+      steps: z.int().optional(),
+      tokens_generated: z.int().optional(),
       /** Of a remote engine: where it is, and why it was last not to be had. */
       upstream: z
         .object({ url: z.string(), model: z.string(), key: z.string().nullable() })

@@ -277,7 +277,7 @@ async function statusOf(child: EngineChild): Promise<Partial<EngineReport>> {
   if (status === null) return {};
   const { active, queued, adapters, memory_bytes } = status;
   const { adapter_batching, adapter_batching_reason, adapter_memory } = status;
-  const { prefix_cache, speculation } = status;
+  const { prefix_cache, speculation, steps, tokens_generated } = status;
   return {
     active,
     queued,
@@ -287,6 +287,8 @@ async function statusOf(child: EngineChild): Promise<Partial<EngineReport>> {
     ...(adapter_batching && { adapter_batching }),
     ...(adapter_batching_reason && { adapter_batching_reason }),
     ...(adapter_memory && { adapter_memory }),
+    steps,
+    tokens_generated,
     ...(prefix_cache && { prefix_cache }),
     ...(speculation && { speculation }),
   };
