@@ -64,6 +64,8 @@ export const modelDetailSchema = modelObjectSchema.extend({
   sha256: z.string(),
   deployed: z.boolean(),
   job_id: z.string().nullable(),
+  /** What it was trained on: a base, or the model that training went on from. */
+  derived_from: z.string().nullish(),
   parity: paritySchema.nullable(),
 });
 export type ModelDetail = z.infer<typeof modelDetailSchema>;

@@ -59,6 +59,7 @@ async function showOne(context: Context, input: Input): Promise<void> {
       ['deployed', model.deployed ? 'yes' : 'no'],
       ...(model.note ? ([['note', model.note]] as const) : []),
       ['made by', model.job_id ?? 'import'],
+      ...(model.derived_from ? ([['trained on', model.derived_from]] as const) : []),
       ['parity', describeParity(model)],
     ],
     context.io.colors.dim,

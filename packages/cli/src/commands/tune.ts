@@ -1,7 +1,7 @@
 // `corral tune`: upload a file and start a fine-tuning job on it, through the official client.
 import { createReadStream, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CorralError, fineTuningJobSchema } from '@corral/contracts';
+import { CorralError, fineTuningJobSchema, trainingMethods } from '@corral/contracts';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { readConfigFile } from '../config-file.ts';
 import { connectOpenAI, show, type Context } from '../context.ts';
@@ -54,14 +54,18 @@ export const tuneCommand: CommandSpec = {
   details:
     'Uploads FILE and starts a job on the server. The result is a model of its own; deploy it with "corral deploy".',
   args: [
-    { name: 'BASE', description: 'a base model of "corral models list"' },
+    {
+      name: 'BASE',
+      description: 'a model of "corral models list"; a fine-tuned one goes on from where it is',
+    },
     { name: 'FILE', description: 'training examples; see docs/guides/data.md' },
   ],
   options: [
     {
       flags: '--method METHOD',
-      description: 'lora; qlora keeps the base in 4 or 8 bits; dpo learns from preference pairs',
-      choices: ['lora', 'qlora', 'dpo'],
+      description:
+        'lora; qlora keeps the base in 4 or 8 bits; dpo learns from preference pairs; full trains every weight; pretrain does so on plain text',
+      choices: trainingMethods,
     },
     { flags: '--suffix TEXT', description: 'a word for the name of the new model' },
     { flags: '--epochs NUMBER', description: 'passes over the examples' },
@@ -85,6 +89,10 @@ export const tuneCommand: CommandSpec = {
     {
       command: 'corral tune smollm2-135m-instruct pairs.jsonl --method dpo --watch',
       says: 'learn which of two answers is better',
+    },
+    {
+      command: 'corral tune smollm2-135m-instruct handbook.txt --method pretrain',
+      says: 'go on reading, as a model of its own',
     },
   ],
   failure: 'The tuning did not succeed.',

@@ -157,8 +157,9 @@ const stepEvent = (step: number): RunEvent => ({
 
 /** What a run leaves: the same bytes however often it was interrupted. */
 function finish(output: string, step: number): void {
+  const makesModel = config.method === 'full' || config.method === 'pretrain';
   writeFileSync(
-    join(output, 'adapter.gguf'),
+    join(output, makesModel ? 'model-q8_0.gguf' : 'adapter.gguf'),
     `GGUF of seed ${config.train.seed} after ${step} steps`,
   );
   writeFileSync(

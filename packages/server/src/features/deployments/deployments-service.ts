@@ -6,7 +6,7 @@ import { auditFrom } from '../../audit/audit-log.ts';
 import type { AuditInput, AuditLog } from '../../audit/audit-log.ts';
 import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { RequestContext } from '../../http/request-context.ts';
-import { modelsStore, requireOperator } from '../models/index.ts';
+import { isTrained, modelsStore, requireOperator } from '../models/index.ts';
 import type { AdapterDeployment, ModelRow } from '../models/index.ts';
 import { deploymentsStore } from './deployments-store.ts';
 import type { DeploymentRow } from './deployments-store.ts';
@@ -43,7 +43,7 @@ const noDeployment = (name: string): CorralError =>
 
 /** Throws parity_failed unless the certificate says that this model answers as it was trained. */
 function requireParity(model: ModelRow): void {
-  if (model.kind === 'base' || model.parity?.passed) return;
+  if (!isTrained(model) || model.parity?.passed) return;
   const difference = model.parity?.first_difference;
   const reason =
     model.parity === null
@@ -202,7 +202,7 @@ export function createDeploymentsService(deps: Dependencies): DeploymentsService
     async resolve(executor, project, name) {
       const deployment = await deploymentsStore.find(executor, project, name);
       const model = await modelsStore.find(executor, project, deployment?.model ?? name);
-      if (!model || (model.kind === 'adapter' && !deployment)) throw notFound(name);
+      if (!model || (isTrained(model) && !deployment)) throw notFound(name);
       const base = model.base === null ? model : await findModel(executor, project, model.base);
       return { name, model, base: requireServable(base), adapter: adapterOf(model) };
     },

@@ -62,9 +62,15 @@ const goldenOf = (agreeing: boolean): Golden => {
 };
 
 let made = 0;
-/** Registers an adapter as a finished run would. */
-async function addAdapter(options: { passed?: boolean; agreeing?: boolean } = {}): Promise<string> {
-  const { passed = true, agreeing = true } = options;
+interface MadeOptions {
+  readonly passed?: boolean;
+  readonly agreeing?: boolean;
+  readonly kind?: 'adapter' | 'model';
+  readonly trainedOn?: string;
+}
+/** Registers what a finished run would have made. */
+async function addAdapter(options: MadeOptions = {}): Promise<string> {
+  const { passed = true, agreeing = true, kind = 'adapter', trainedOn = 'tiny' } = options;
   const id = `ft:tiny:default:test:${++made}`;
   const ggufPath = join(server.home, `${made}.gguf`);
   const goldenPath = join(server.home, `${made}.golden.json`);
@@ -82,15 +88,23 @@ async function addAdapter(options: { passed?: boolean; agreeing?: boolean } = {}
     deployments: createDeploymentsService(platform),
   });
   const sha256 = `${made}`.repeat(64).slice(0, 64);
+  const gguf = { sha256, bytes: 10, path: ggufPath };
   await platform.db.transaction().execute((tx) =>
-    models.service.registerAdapter(
+    models.service.registerTrained(
       tx,
       {
         id,
         project,
-        base: 'tiny',
+        trainedOn,
         jobId: `ftjob-${made}`,
-        gguf: { sha256, bytes: 10, path: ggufPath },
+        result:
+          kind === 'adapter'
+            ? { kind, gguf }
+            : {
+                kind,
+                weights: { sha256: `a${sha256.slice(1)}`, bytes: 40, format: 'F32', parameters: 9 },
+                gguf: { ...gguf, format: 'Q8_0' },
+              },
         folder: server.home,
         goldenPath,
         parity: certificate(passed),
@@ -159,6 +173,49 @@ describe('a fine-tuned model', () => {
     await server.call('DELETE', at('holder'));
     expect((await server.call('DELETE', path)).json).toMatchObject({ deleted: true });
     expect(await ask(id)).toBe('model_not_found');
+  });
+});
+
+describe('a model whose every weight was trained', () => {
+  test('is a model of its own, in its project, with its line on record', async () => {
+    const id = await addAdapter({ kind: 'model' });
+    const { json } = await server.call('GET', `/api/v1/models/${encodeURIComponent(id)}`);
+    expect(json).toMatchObject({
+      kind: 'base',
+      base: null,
+      derived_from: 'tiny',
+      deployed: true,
+      format: 'F32',
+      serving_format: 'Q8_0',
+      license: { id: 'Apache-2.0' },
+    });
+    expect(await ask(id)).toBe('hi');
+    const [registered] = (await server.audit()).slice(-2);
+    expect(registered).toMatchObject({ after: { kind: 'base', derived_from: 'tiny' } });
+    const key = await server.otherProject('stranger', ['inference', 'read']);
+    expect(await ask(id, key)).toBe('model_not_found');
+  });
+
+  test('does not answer without a passed certificate, and cannot be trained on', async () => {
+    const id = await addAdapter({ kind: 'model', passed: false });
+    expect(await ask(id)).toBe('model_not_found');
+    expect((await deploy({ model: id })).json.error.code).toBe('parity_failed');
+    const body = { model: id, training_file: 'file-x' };
+    const refused = await server.call('POST', '/v1/fine_tuning/jobs', { body });
+    expect(refused.json.error).toMatchObject({ code: 'invalid_request', param: 'model' });
+  });
+
+  test('carries adapters, and stays while they do', async () => {
+    const whole = await addAdapter({ kind: 'model' });
+    const adapter = await addAdapter({ trainedOn: whole });
+    const next = await addAdapter({ trainedOn: adapter });
+    const { json } = await server.call('GET', `/api/v1/models/${encodeURIComponent(next)}`);
+    expect(json).toMatchObject({ kind: 'adapter', base: whole, derived_from: adapter });
+    const remove = (id: string) => server.call('DELETE', `/v1/models/${encodeURIComponent(id)}`);
+    expect((await remove(whole)).json.error.message).toContain('base of 2');
+    for (const id of [next, adapter, whole])
+      expect((await remove(id)).json).toMatchObject({ deleted: true });
+    expect(await ask(whole)).toBe('model_not_found');
   });
 });
 

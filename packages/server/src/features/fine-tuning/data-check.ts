@@ -49,6 +49,7 @@ export function createDataCheck(deps: {
       const { config: path } = await prepareRunFolder(place, {
         config,
         model: base.trainingPath,
+        init: null,
         training: { path: files.path(file), filename: file.filename },
         validation: null,
       });

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CorralError } from '@corral/contracts';
 import { afterEach, describe, expect, it } from 'vitest';
-import { fakeModels } from '../../testing/models-port.fake.ts';
+import { earlier, fakeModels } from '../../testing/models-port.fake.ts';
 import { createTestApp, type TestApp } from '../../testing/create-test-app.fake.ts';
 
 const trainerEntry = fileURLToPath(
@@ -67,8 +69,8 @@ describe('a fine-tuning job', () => {
     expect(job.finished_at).toBeGreaterThanOrEqual(job.created_at);
     expect(job.corral.figures).toMatchObject({ step: 4, loss_before: 3, loss_after: 1 });
     expect(job.corral.parity.passed).toBe(true);
-    expect(fake.adapters).toMatchObject([
-      { id: job.fine_tuned_model, base: 'tiny', jobId: job.id },
+    expect(fake.trained).toMatchObject([
+      { id: job.fine_tuned_model, trainedOn: 'tiny', jobId: job.id },
     ]);
 
     const lines = await events(job.id);
@@ -107,7 +109,7 @@ describe('a fine-tuning job', () => {
     });
     const job = await until(made.json.id, 'succeeded');
     expect(job.corral.figures).toMatchObject({ reward_accuracy: 1, reward_margin: 0.5 });
-    expect(fake.adapters).toMatchObject([{ id: job.fine_tuned_model, base: 'tiny' }]);
+    expect(fake.trained).toMatchObject([{ id: job.fine_tuned_model, trainedOn: 'tiny' }]);
     const lines = await server.call('GET', `/v1/fine_tuning/jobs/${job.id}/events?limit=1000`);
     const measured = (lines.json.data as { type: string; data: object }[])
       .filter(({ type }) => type === 'metrics')
@@ -157,11 +159,45 @@ describe('a fine-tuning job', () => {
       'unsupported_parameter',
       'method.type',
     ]);
-    expect(await refused({ corral: { config: { method: 'pretrain' } } })).toEqual([
+    expect(await refused({ corral: { config: { method: 'grpo' } } })).toEqual([
       400,
       'unsupported_parameter',
       'corral.config.method',
     ]);
+    expect(await refused({ model: earlier, corral: { config: { method: 'full' } } })).toEqual([
+      400,
+      'invalid_request',
+      'model',
+    ]);
+  });
+
+  it.each(['full', 'pretrain'])('makes a model of its own by method %s', async (method) => {
+    await start();
+    const made = await create({ steps: 2 }, { corral: { config: { method } } });
+    expect(made.json).toMatchObject({
+      method: { type: 'supervised' },
+      corral: { config: { method } },
+    });
+    const job = await until(made.json.id, 'succeeded');
+    expect(fake.trained).toMatchObject([
+      { id: job.fine_tuned_model, trainedOn: 'tiny', result: { kind: 'model' } },
+    ]);
+    expect(fake.checked).toMatchObject([
+      { kind: 'model', id: job.fine_tuned_model, format: 'Q8_0' },
+    ]);
+  });
+
+  it('goes on from an earlier fine-tuned model that is named as the model', async () => {
+    await start();
+    const made = await create({ steps: 2 }, { model: earlier });
+    expect(made.json).toMatchObject({ model: earlier });
+    const job = await until(made.json.id, 'succeeded');
+    expect(job.fine_tuned_model).toMatch(/^ft:tiny:default::\w{8}$/);
+    expect(fake.trained).toMatchObject([{ trainedOn: earlier, result: { kind: 'adapter' } }]);
+    expect(fake.checked).toMatchObject([{ kind: 'adapter', base: 'tiny' }]);
+    const run = readFileSync(join(server.home, 'runs', job.id, 'run.yaml'), 'utf8');
+    expect(run).toContain('init: /runs/earlier/output');
+    expect(run).toContain('model: /models/tiny.gguf');
   });
 
   it('fails before it starts when rows cannot be used, and names them', async () => {
@@ -233,7 +269,7 @@ describe('a fine-tuning job', () => {
     const { step } = (await get(json.id)).corral.figures;
     await sleep(300);
     expect((await get(json.id)).corral.figures.step).toBe(step);
-    expect(fake.adapters).toEqual([]);
+    expect(fake.trained).toEqual([]);
   });
 
   it('fails, with the model registered but unproven, when parity fails', async () => {
@@ -241,7 +277,7 @@ describe('a fine-tuning job', () => {
     fake.next.passed = false;
     const made = await create({});
     await expect(until(made.json.id, 'succeeded')).rejects.toThrow('parity_failed');
-    expect(fake.adapters[0]?.parity.passed).toBe(false);
+    expect(fake.trained[0]?.parity.passed).toBe(false);
     expect((await get(made.json.id)).error.message).toContain('scale of the adapter');
   });
 

@@ -1,15 +1,16 @@
-// From a trained adapter to a model: store it, prove it, publish its figures, register it. Each step may be
+// From what a run made to a model: store it, prove it, publish its figures, register it. Each step may be
 // repeated after a crash.
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { CorralError, type Parity } from '@corral/contracts';
-import type { ArtifactStore, StoredArtifact } from '../../artifacts/artifact-store.ts';
+import type { ArtifactStore } from '../../artifacts/artifact-store.ts';
 import { auditFromSystem, type AuditLog } from '../../audit/audit-log.ts';
 import type { Db } from '../../db/database.ts';
 import type { FilesService } from '../files/index.ts';
-import type { ModelsPort, ParityPort } from '../models/index.ts';
+import type { ModelsPort, ParityPort, ParitySubject, TrainedResult } from '../models/index.ts';
 import { eventStore, jobStore, type JobRow, type Lease } from './fine-tuning-store.ts';
+import { resultOf } from './job-method.ts';
 import { moveJob, type Move } from './job-moves.ts';
 import { metricsCsv } from './metrics-csv.ts';
 
@@ -18,7 +19,7 @@ export interface FinishDependencies {
   readonly audit: AuditLog;
   readonly artifacts: Pick<ArtifactStore, 'put'>;
   readonly files: Pick<FilesService, 'stage' | 'create'>;
-  readonly models: Pick<ModelsPort, 'registerAdapter'>;
+  readonly models: Pick<ModelsPort, 'registerTrained' | 'resolveBase' | 'takeIn'>;
   readonly parity: ParityPort;
 }
 
@@ -29,33 +30,51 @@ export interface FinishOptions {
   readonly signal: AbortSignal;
 }
 
-/** Ends the job as succeeded, or as failed when the adapter does not answer as it was trained. */
+/** Ends the job as succeeded, or as failed when the result does not answer as it was trained. */
 export async function finishRun(deps: FinishDependencies, options: FinishOptions): Promise<void> {
   const { row, output, signal } = options;
-  const gguf = await storeAdapter(deps, output);
   const goldenPath = join(output, 'golden.json');
+  const result = await storeResult(deps, options);
   const parity = await deps.parity.check({
     project: row.project_id,
-    base: row.model,
-    adapter: { id: row.adapter_id, ggufPath: gguf.path },
+    subject: await subjectOf(deps, row, result),
     goldenPath,
     signal,
   });
   const resultFiles =
     row.result_files.length > 0 ? row.result_files : [await publishMetrics(deps, row)];
-  await settle(deps, options, { gguf, goldenPath, parity, resultFiles });
+  await settle(deps, options, { result, goldenPath, parity, resultFiles });
 }
 
-async function storeAdapter(
-  { artifacts }: FinishDependencies,
-  output: string,
-): Promise<StoredArtifact> {
-  for (const name of ['adapter.gguf', 'golden.json'])
+const servedFiles = { adapter: 'adapter.gguf', model: 'model-q8_0.gguf' } as const;
+
+async function storeResult(
+  { artifacts, models }: FinishDependencies,
+  { row, output, signal }: FinishOptions,
+): Promise<TrainedResult> {
+  const kind = resultOf(row.config.method);
+  for (const name of [servedFiles[kind], 'golden.json'])
     if (!existsSync(join(output, name)))
       throw new CorralError('training_failed', {
         params: { reason: `the trainer left no ${name}`, job: '' },
       });
-  return artifacts.put(createReadStream(join(output, 'adapter.gguf')));
+  if (kind === 'model') return models.takeIn(output, signal);
+  const gguf = await artifacts.put(createReadStream(join(output, servedFiles.adapter)));
+  return { kind, gguf };
+}
+
+async function subjectOf(
+  { db, models }: FinishDependencies,
+  row: JobRow,
+  result: TrainedResult,
+): Promise<ParitySubject> {
+  const { path: ggufPath } = result.gguf;
+  if (result.kind === 'model') {
+    const { format } = result.gguf;
+    return { kind: 'model', id: row.adapter_id, ggufPath, format };
+  }
+  const { base } = await models.resolveBase(db, row.project_id, row.model);
+  return { kind: 'adapter', base, ggufPath };
 }
 
 async function publishMetrics({ db, files }: FinishDependencies, row: JobRow): Promise<string> {
@@ -78,13 +97,13 @@ async function settle(
   { db, audit, models }: FinishDependencies,
   { row, lease, output }: FinishOptions,
   made: {
-    gguf: StoredArtifact;
+    result: TrainedResult;
     goldenPath: string;
     parity: Parity;
     resultFiles: readonly string[];
   },
 ): Promise<void> {
-  const { gguf, goldenPath, parity, resultFiles } = made;
+  const { result, goldenPath, parity, resultFiles } = made;
   const from = auditFromSystem('fine_tuning', row.project_id);
   await db.transaction().execute(async (tx) => {
     const locked = await jobStore.lock(tx, null, row.id);
@@ -95,7 +114,9 @@ async function settle(
       from,
       evidence: {
         model: row.adapter_id,
-        adapter_sha256: gguf.sha256,
+        ...(result.kind === 'adapter'
+          ? { adapter_sha256: result.gguf.sha256 }
+          : { model_sha256: result.weights.sha256, serving_sha256: result.gguf.sha256 }),
         base_sha256: row.base_sha256,
         greedy_agreement: parity.greedy_agreement,
         mean_kl: parity.mean_kl,
@@ -103,14 +124,14 @@ async function settle(
       },
     });
     if (moved === null) return;
-    await models.registerAdapter(
+    await models.registerTrained(
       tx,
       {
         id: row.adapter_id,
         project: row.project_id,
-        base: row.model,
+        trainedOn: row.model,
         jobId: row.id,
-        gguf,
+        result,
         folder: output,
         goldenPath,
         parity,

@@ -1,6 +1,11 @@
 // A new fine-tuning job from a request: everything that can be refused at once is, before anything is
 // written.
-import { CorralError, newId, type CreateFineTuningJob } from '@corral/contracts';
+import {
+  CorralError,
+  newId,
+  type CreateFineTuningJob,
+  type TrainingMethod,
+} from '@corral/contracts';
 import type { Insertable } from 'kysely';
 import { auditFrom, type AuditLog } from '../../audit/audit-log.ts';
 import type { Db, Tx } from '../../db/database.ts';
@@ -11,6 +16,7 @@ import type { FilesService } from '../files/index.ts';
 import type { ModelsPort, TrainableBase } from '../models/index.ts';
 import { jobStore, type JobRow } from './fine-tuning-store.ts';
 import type { FineTuningJobsTable } from './fine-tuning-tables.ts';
+import { resultOf } from './job-method.ts';
 import { addEvent } from './job-moves.ts';
 import { mapRunConfig, type MappedRun } from './run-config-mapping.ts';
 import { requireDataEnding } from './run-folder.ts';
@@ -48,6 +54,7 @@ export async function createJob(
   if (request.validation_file)
     await checkFile(deps, projectId, request.validation_file, 'validation_file');
   const mapped = mapRunConfig(request, base.defaults);
+  refuseWholeFromAdapter(base, mapped.config.method);
   const project = { id: projectId, name: await access.projectName(projectId) };
   return db.transaction().execute(async (tx) => {
     const row = await jobStore.insert(tx, newRow(request, { base, mapped, project }));
@@ -91,8 +98,8 @@ function newRow(
     config: JSON.stringify(mapped.config),
     status: 'validating_files',
     error: null,
-    // As OpenAI names them: ft:<base>:<project>:<suffix>:<random>.
-    adapter_id: `ft:${base.id}:${project.name}:${request.suffix ?? ''}:${id.slice(-8)}`,
+    // As OpenAI names them: ft:<base>:<project>:<suffix>:<random>, also where an earlier one goes on.
+    adapter_id: `ft:${base.root}:${project.name}:${request.suffix ?? ''}:${id.slice(-8)}`,
     result_files: '[]',
     trained_tokens: null,
     figures: null,
@@ -110,6 +117,13 @@ function newRow(
 
 const invalid = (param: string, reason: string): CorralError =>
   new CorralError('invalid_request', { params: { reason }, param });
+
+/** Every weight can be trained of a model that has them; an adapter has none but its own. */
+function refuseWholeFromAdapter({ id, base, init }: TrainableBase, method: TrainingMethod): void {
+  if (init === null || resultOf(method) === 'adapter') return;
+  const reason = `"${id}" is an adapter, and method "${method}" trains every weight: export it merged (corral export) and import that, or give its base "${base}".`;
+  throw invalid('model', reason);
+}
 
 function refuseUnsupported(request: CreateFineTuningJob): void {
   const { suffix } = request;

@@ -1,16 +1,36 @@
-// OpenAI's words for a training method and its hyper-parameters, read and answered. Corral's own methods
-// (lora, qlora, dpo) are finer: `corral.config.method` chooses among those that a word covers.
-import { CorralError, type CreateFineTuningJob, type TrainingMethod } from '@corral/contracts';
+// OpenAI's words for a training method and its hyper-parameters, read and answered. Corral's own methods are
+// finer: `corral.config.method` chooses among those that a word covers. What each makes stands here, too.
+import {
+  CorralError,
+  trainingMethods,
+  type CreateFineTuningJob,
+  type TrainingMethod,
+} from '@corral/contracts';
 import type { Hyperparameters } from './fine-tuning-tables.ts';
 
-/** What OpenAI calls each method; null: it gives a whole model, and a deployment takes an adapter. */
-const openaiTypes: Readonly<Record<TrainingMethod, 'supervised' | 'dpo' | null>> = {
-  lora: 'supervised',
-  qlora: 'supervised',
-  dpo: 'dpo',
-  full: null,
-  pretrain: null,
+interface JobMethod {
+  /** What OpenAI calls it. */
+  readonly type: 'supervised' | 'dpo';
+  /** An adapter of the base, or a model of its own. */
+  readonly makes: 'adapter' | 'model';
+  /**
+   * The rate of a recipe card is LoRA's. Preference training moves answers that the model can already give, and
+   * goes far slower (5e-6 where LoRA has 2e-4); so does training every weight (2e-5), where a rate for thin
+   * matrices would wipe out what was there.
+   */
+  readonly rateDivisor: number;
+}
+const jobMethods: Readonly<Record<TrainingMethod, JobMethod>> = {
+  lora: { type: 'supervised', makes: 'adapter', rateDivisor: 1 },
+  qlora: { type: 'supervised', makes: 'adapter', rateDivisor: 1 },
+  dpo: { type: 'dpo', makes: 'adapter', rateDivisor: 40 },
+  full: { type: 'supervised', makes: 'model', rateDivisor: 10 },
+  pretrain: { type: 'supervised', makes: 'model', rateDivisor: 10 },
 };
+
+export const resultOf = (method: TrainingMethod): JobMethod['makes'] => jobMethods[method].makes;
+export const rateDivisorOf = (method: TrainingMethod): number => jobMethods[method].rateDivisor;
+
 const methodTypes = ['supervised', 'dpo', 'reinforcement'] as const;
 
 const hyperparameterNames = ['n_epochs', 'batch_size', 'learning_rate_multiplier', 'beta'] as const;
@@ -28,15 +48,9 @@ const quoted = (value: unknown): string => `"${String(value)}"`;
 function readOverride(value: unknown): TrainingMethod | undefined {
   if (value === undefined) return undefined;
   const param = 'corral.config.method';
-  if (typeof value !== 'string' || !Object.hasOwn(openaiTypes, value))
-    throw refuse(param, `${quoted(value)} is no method; use "lora", "qlora" or "dpo"`);
-  const method = value as TrainingMethod;
-  if (openaiTypes[method] === null)
-    throw refuse(
-      param,
-      `"${method}" gives a whole model and a job an adapter; run "corral train" and import its GGUF with "corral models import"`,
-    );
-  return method;
+  const method = trainingMethods.find((name) => name === value);
+  if (method !== undefined) return method;
+  throw refuse(param, `${quoted(value)} is no method; use ${trainingMethods.join(', ')}`);
 }
 
 /**
@@ -56,8 +70,8 @@ export function readMethod(
   for (const other of methodTypes)
     if (other !== type && method[other] !== undefined && method[other] !== null)
       throw refuse(`method.${other}`, `method.type is "${type}"`);
-  const chosen = own ?? (openaiTypes[fallback] === type ? fallback : defaultMethods[type]);
-  if (openaiTypes[chosen] !== type)
+  const chosen = own ?? (jobMethods[fallback].type === type ? fallback : defaultMethods[type]);
+  if (jobMethods[chosen].type !== type)
     throw refuse(
       'corral.config.method',
       `"${chosen}" is not ${quoted(type)}, which method.type says`,
@@ -66,7 +80,7 @@ export function readMethod(
 }
 const defaultMethods = { supervised: 'lora', dpo: 'dpo' } as const;
 
-const isDpo = (method: TrainingMethod): boolean => openaiTypes[method] === 'dpo';
+const isDpo = (method: TrainingMethod): boolean => jobMethods[method].type === 'dpo';
 
 /** The hyper-parameters of a request, in either place. Throws `unsupported_parameter` for unknown names. */
 export function readHyperparameters(
@@ -99,6 +113,6 @@ export function methodObject(
   method: TrainingMethod,
   hyperparameters: Hyperparameters,
 ): { readonly type: string } {
-  const type = openaiTypes[method] ?? 'supervised';
+  const { type } = jobMethods[method];
   return { type, [type]: { hyperparameters: { ...hyperparameters } } };
 }

@@ -64,8 +64,11 @@ describe('OpenAI request to run configuration', () => {
 
   it('makes a configuration that the trainer accepts', () => {
     const { config } = map({ validation_file: 'file-1' });
-    const run = withPaths(config, { model: '/m.gguf', train: '/t.jsonl', validation: '/v.jsonl' });
+    const paths = { model: '/m.gguf', train: '/t.jsonl', validation: '/v.jsonl' };
+    const run = withPaths(config, { ...paths, init: null });
     expect(runConfigSchema.parse(run)).toEqual(run);
+    expect(run.lora).not.toHaveProperty('init');
+    expect(withPaths(config, { ...paths, init: '/adapter' }).lora.init).toBe('/adapter');
     expect(run.data).toMatchObject({ train: '/t.jsonl', validation: '/v.jsonl' });
   });
 
@@ -83,8 +86,6 @@ describe('OpenAI request to run configuration', () => {
     [{ corral: { config: { data: { train: '/etc/passwd' } } } }, 'corral.config.data.train'],
     [{ corral: { config: { data: { validation: '/x' } } } }, 'corral.config.data.validation'],
     [{ corral: { config: { lora: { init: '/x' } } } }, 'corral.config.lora.init'],
-    [{ corral: { config: { method: 'full' } } }, 'corral.config.method'],
-    [{ corral: { config: { method: 'pretrain' } } }, 'corral.config.method'],
     [{ corral: { config: { method: 'grpo' } } }, 'corral.config.method'],
     [{ corral: { config: { method: 'constructor' } } }, 'corral.config.method'],
     [{ method: { type: 'dpo' }, corral: { config: { method: 'qlora' } } }, 'corral.config.method'],
@@ -102,11 +103,17 @@ describe('OpenAI request to run configuration', () => {
     expect(errorOf(request)).toMatchObject({ code: 'unsupported_parameter', param });
   });
 
-  it('says what to do instead for methods that give a whole model', () => {
-    const { message } = errorOf({ corral: { config: { method: 'full' } } });
-    expect(message).toContain('corral train');
-    expect(message).toContain('corral models import');
-  });
+  it.each(['full', 'pretrain'])(
+    "trains every weight by method %s at a tenth of LoRA's rate",
+    (method) => {
+      const { config, hyperparameters } = map({ corral: { config: { method } } });
+      const lora = map({}).config.train.learning_rate;
+      expect(config).toMatchObject({ method, train: { learning_rate: lora / 10 } });
+      expect(hyperparameters.learning_rate_multiplier).toBe(1);
+      const type = { method: { type: 'supervised' as const }, corral: { config: { method } } };
+      expect(map(type).config.method).toBe(method);
+    },
+  );
 
   it.each([
     [{ method: 'qlora' }, { method: 'qlora' }],

@@ -9,7 +9,7 @@ import {
 } from '@corral/contracts';
 import type { TrainableBase } from '../models/index.ts';
 import type { Hyperparameters, StoredRunConfig } from './fine-tuning-tables.ts';
-import { readHyperparameters, readMethod, refuse } from './job-method.ts';
+import { rateDivisorOf, readHyperparameters, readMethod, refuse } from './job-method.ts';
 
 export interface MappedRun {
   readonly config: StoredRunConfig;
@@ -22,11 +22,6 @@ const isTree = (value: unknown): value is Tree =>
 
 /** Sections that a request may change. */
 const openSections = ['method', 'data', 'lora', 'train', 'dpo', 'checkpoint', 'runtime'] as const;
-/**
- * Preference training moves answers that the model can already give: its usual rates are far below those
- * of supervised LoRA (5e-6 where that has 2e-4). A card's rate is divided by this.
- */
-const dpoRateDivisor = 40;
 /** Stands for the files that are known when the run starts. */
 const placeholder = 'at-start';
 
@@ -43,7 +38,7 @@ export function mapRunConfig(
   const wanted = readHyperparameters(request, method);
   const paths = { model: placeholder, data: { train: placeholder } };
   const card = parse(merge(paths, defaults));
-  const defaultRate = card.train.learning_rate / (method === 'dpo' ? dpoRateDivisor : 1);
+  const defaultRate = card.train.learning_rate / rateDivisorOf(method);
   const recipe = merge(defaults, { method, train: { learning_rate: defaultRate } });
   const below = merge(paths, merge(recipe, { ...overrides, method }));
   const base = parse(below);
@@ -76,11 +71,12 @@ export function mapRunConfig(
 /** The configuration of a run that starts now, with its paths. */
 export function withPaths(
   { data, ...rest }: StoredRunConfig,
-  paths: { model: string; train: string; validation: string | null },
+  paths: { model: string; init: string | null; train: string; validation: string | null },
 ): RunConfig {
   return {
     ...rest,
     model: paths.model,
+    lora: paths.init === null ? rest.lora : { ...rest.lora, init: paths.init },
     data: {
       ...data,
       train: paths.train,
@@ -108,7 +104,8 @@ function readOverrides(config: Tree): Tree {
     if (section !== 'method' && !isTree(value)) throw refuse(path, 'it must hold keys and values');
     if (!isTree(value)) continue;
     if ('train' in value && section === 'data') throw refuse(`${path}.train`, 'use training_file');
-    if ('init' in value) throw refuse(`${path}.init`, 'a path on the server cannot be named');
+    if ('init' in value)
+      throw refuse(`${path}.init`, 'name the fine-tuned model to go on from as "model"');
     if (section === 'data' && typeof value['validation'] === 'string')
       throw refuse(`${path}.validation`, 'use validation_file');
   }

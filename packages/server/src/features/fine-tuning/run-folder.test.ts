@@ -28,6 +28,7 @@ it.each([
   const folder = await prepareRunFolder(join(root, 'run'), {
     config: mapRunConfig({}, {}).config,
     model: '/m.gguf',
+    init: null,
     training: { path, filename },
     validation: null,
   });

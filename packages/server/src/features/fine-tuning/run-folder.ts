@@ -54,6 +54,8 @@ export async function prepareRunFolder(
   run: {
     config: StoredRunConfig;
     model: string;
+    /** The adapter folder to go on from. */
+    init: string | null;
     training: DataFile;
     validation: DataFile | null;
   },
@@ -64,14 +66,11 @@ export async function prepareRunFolder(
   const train = await linkData(run.training, join(data, 'train'));
   const validation =
     run.validation === null ? null : await linkData(run.validation, join(data, 'validation'));
-  const config = withPaths(run.config, { model: run.model, train, validation });
+  const { model, init } = run;
+  const config = withPaths(run.config, { model, init, train, validation });
   await writeFile(folder.config, stringify(config), { mode: 0o600 });
   if (validation !== null) {
-    const swapped = withPaths(run.config, {
-      model: run.model,
-      train: validation,
-      validation: null,
-    });
+    const swapped = withPaths(run.config, { model, init, train: validation, validation: null });
     await writeFile(
       folder.validationConfig,
       stringify({ ...swapped, data: { ...swapped.data, validation: 0 } }),
@@ -81,9 +80,16 @@ export async function prepareRunFolder(
   return folder;
 }
 
-/** When a run is over: the data links, and with `everything` all it wrote. */
-export const clearRunFolder = (root: string, { everything }: { everything: boolean }) =>
-  rm(everything ? root : join(root, 'data'), { recursive: true, force: true });
+/** What an ended run needs no more: its data links; of one that succeeded its checkpoints; of a cancelled one all. */
+export async function clearRunFolder(
+  root: string,
+  { everything, checkpoints }: { everything: boolean; checkpoints: boolean },
+): Promise<void> {
+  const parts = everything ? [root] : [join(root, 'data')];
+  // Of a whole model they are several times the model.
+  if (checkpoints) parts.push(join(root, 'output', 'checkpoints'));
+  for (const part of parts) await rm(part, { recursive: true, force: true });
+}
 
 async function linkData({ path, filename }: DataFile, target: string): Promise<string> {
   const named = target + (dataEndings[endingOf(filename)] ?? '.jsonl');

@@ -11,7 +11,7 @@ import { dataProblem, type DataProblem } from './data-problem.ts';
 import { jobStore, type JobRow, type Lease } from './fine-tuning-store.ts';
 import { finishRun, type FinishDependencies } from './finish-run.ts';
 import { addEvent, moveJob, type Move } from './job-moves.ts';
-import { isFinal, isStopping, workFor } from './job-state.ts';
+import { hasSucceeded, isFinal, isStopping, workFor } from './job-state.ts';
 import { clearRunFolder, prepareRunFolder, type RunFolder } from './run-folder.ts';
 import { createRunRecorder } from './run-recorder.ts';
 import {
@@ -23,7 +23,7 @@ import {
 
 export interface RunDependencies extends FinishDependencies {
   readonly files: Pick<FilesService, 'stage' | 'create' | 'get' | 'path'>;
-  readonly models: Pick<ModelsPort, 'registerAdapter' | 'resolveBase'>;
+  readonly models: Pick<ModelsPort, 'registerTrained' | 'takeIn' | 'resolveBase'>;
   readonly trainer: Trainer;
   readonly log: Pick<FastifyBaseLogger, 'error' | 'info' | 'warn'>;
   /** CORRAL_HOME/runs. */
@@ -77,7 +77,10 @@ export async function runJob(deps: RunDependencies, run: HeldRun): Promise<void>
 /** Removes what an ended run needs no more; of a cancelled one everything. */
 export async function clearFinishedRun(folder: string, row: JobRow): Promise<void> {
   if (!isFinal(row.status)) return;
-  await clearRunFolder(join(folder, row.id), { everything: isStopping(row.status) });
+  await clearRunFolder(join(folder, row.id), {
+    everything: isStopping(row.status),
+    checkpoints: hasSucceeded(row.status),
+  });
 }
 
 async function heldRow({ db }: RunDependencies, { lease }: HeldRun): Promise<JobRow | null> {
@@ -115,6 +118,7 @@ async function prepare(deps: RunDependencies, row: JobRow): Promise<RunFolder> {
   return prepareRunFolder(join(folder, row.id), {
     config: row.config,
     model: base.trainingPath,
+    init: base.init,
     training: await dataFile(row.training_file),
     validation: row.validation_file === null ? null : await dataFile(row.validation_file),
   });

@@ -170,7 +170,7 @@ const interpreters: { readonly [T in RunEvent['type']]: Interpreter<T> } = {
       seconds_left: 0,
     },
     change: { trained_tokens: event.tokens, trained_at: new Date() },
-    lines: [info('Training finished; the adapter is being checked', dataOf(event))],
+    lines: [info('Training finished; the result is being checked', dataOf(event))],
   }),
   // What these mean for the job is the runner's decision.
   paused: () => ({}),

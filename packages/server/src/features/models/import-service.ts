@@ -99,6 +99,7 @@ const rowOf = (arrived: Arrived, now: Date): ModelRow => {
     serving_sha256: serving.sha256,
     serving_path: serving.path,
     job_id: null,
+    derived_from: null,
     golden_path: null,
     parity: null,
     created_at: now,

@@ -18,13 +18,21 @@ import type { RemoteModel } from './remote-models.ts';
 import type { AdapterDeployment, ModelsService } from './models-service.ts';
 import { createWeightStore } from './weight-store.ts';
 
-export type { ModelsPort, ParityPort, TrainableBase, TrainedAdapter } from './models-port.ts';
+export type {
+  ModelsPort,
+  ParityPort,
+  ParitySubject,
+  TrainableBase,
+  TrainedModel,
+  TrainedResult,
+} from './models-port.ts';
 export type { AdapterDeployment, ModelsService } from './models-service.ts';
 export { requireOperator } from './models-service.ts';
 export { modelsStore } from './models-store.ts';
 export type { ModelRow } from './models-store.ts';
 export { modelsMigrations } from './models-tables.ts';
 export { isFullPrecision } from './serving-format.ts';
+export { isTrained } from './trained-models.ts';
 export { hashFile } from './weight-store.ts';
 
 export interface ModelsDependencies {

@@ -19,6 +19,7 @@ import type { ImportService } from './import-service.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
 import type { ModelsService } from './models-service.ts';
 import { servingNote } from './serving-format.ts';
+import { isTrained } from './trained-models.ts';
 
 const byId = z.object({ id: z.string().min(1).max(256) });
 const anyReader = { scope: ['read', 'inference', 'training'] as const };
@@ -30,9 +31,9 @@ const toObject = (row: ModelRow) => ({
   owned_by: row.owned_by,
 });
 
-/** A base answers under its own id as soon as it can be served; an adapter when it is deployed. */
+/** A base answers under its own id as soon as it can be served; what a job made when it is deployed. */
 const isServed = (row: ModelRow, names: readonly ServedName[]): boolean =>
-  row.kind === 'base' ? row.serving_path !== null : names.some(({ name }) => name === row.id);
+  isTrained(row) ? names.some(({ name }) => name === row.id) : row.serving_path !== null;
 
 /** All names that a request may put in `model`: models that are served, and aliases. */
 function servedObjects(rows: readonly ModelRow[], names: readonly ServedName[]) {
@@ -61,6 +62,7 @@ const toDetail = (row: ModelRow, names: readonly ServedName[]): ModelDetail => (
   sha256: row.sha256,
   deployed: isServed(row, names),
   job_id: row.job_id,
+  derived_from: row.derived_from,
   parity: row.parity,
 });
 

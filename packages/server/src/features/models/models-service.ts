@@ -8,11 +8,16 @@ import type { Db, Executor, Tx } from '../../db/database.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
 import { remoteIdOf } from '../../engines/remote/remote-settings.ts';
 import type { RequestContext } from '../../http/request-context.ts';
-import { catalogue } from './catalogue.ts';
-import type { ModelGuard, ModelsPort, TrainableBase, TrainedAdapter } from './models-port.ts';
-import { unservableReason } from './serving-format.ts';
+import type { ModelGuard, ModelsPort, TrainedModel } from './models-port.ts';
 import { modelsStore } from './models-store.ts';
 import type { ModelRow, ServedName } from './models-store.ts';
+import {
+  isTrained,
+  registerTrained,
+  takeInTrained,
+  trainableOf,
+  trainedRow,
+} from './trained-models.ts';
 import type { WeightStore } from './weight-store.ts';
 
 type From = Pick<AuditInput, 'actor' | 'project' | 'request_id'>;
@@ -40,36 +45,8 @@ export function requireOperator({ operator }: RequestContext): void {
   throw new CorralError('permission_denied', { params: { scope: 'admin of the operator' } });
 }
 
-const plainDefaults: TrainableBase['defaults'] = {};
-
 const notFound = (id: string): CorralError =>
   new CorralError('model_not_found', { params: { model: id }, param: 'model' });
-
-const adapterRow = (adapter: TrainedAdapter, base: ModelRow, now: Date): ModelRow => ({
-  id: adapter.id,
-  project: adapter.project,
-  kind: 'adapter',
-  base: base.id,
-  owned_by: adapter.project,
-  // The terms of the base follow its derivatives.
-  license: base.license,
-  source: 'fine-tuning',
-  reference: null,
-  architecture: base.architecture,
-  parameters: base.parameters,
-  context_length: base.context_length,
-  format: 'LoRA',
-  serving_format: base.serving_format,
-  bytes: adapter.gguf.bytes,
-  sha256: adapter.gguf.sha256,
-  path: adapter.folder,
-  serving_sha256: adapter.gguf.sha256,
-  serving_path: adapter.gguf.path,
-  job_id: adapter.jobId,
-  golden_path: adapter.goldenPath,
-  parity: adapter.parity,
-  created_at: now,
-});
 
 interface Dependencies {
   readonly db: Db;
@@ -107,8 +84,9 @@ async function removeModel(
   const row = await db.transaction().execute(async (tx) => {
     const row = await lockModel(tx, context.projectId, id);
     if (row.project === null) requireOperator(context);
-    if (row.kind === 'base') await refuseWhileUsed(tx, { id, guards });
-    else await deployments.withdraw(tx, { project: context.projectId, id }, from);
+    // The name that is its own goes with it; others keep it.
+    if (isTrained(row)) await deployments.withdraw(tx, { project: context.projectId, id }, from);
+    await refuseWhileUsed(tx, { id, guards });
     await modelsStore.remove(tx, id);
     await audit.append(tx, {
       ...from,
@@ -122,39 +100,23 @@ async function removeModel(
   });
   if (row.kind === 'adapter') return; // Its files belong to the job that made them.
   await engines.unload(id);
+  // The store removes its own files only: the folder of a job stays with the job.
   for (const path of new Set([row.path, row.serving_path])) {
     if (path !== null && remoteIdOf(path) === null && !(await modelsStore.isFileUsed(db, path)))
       await weights.remove(path);
   }
 }
 
-async function registerAdapter(
+async function register(
   { audit, deployments, now = () => new Date() }: Dependencies,
   tx: Tx,
-  { adapter, from }: { adapter: TrainedAdapter; from: From },
+  { trained, from }: { trained: TrainedModel; from: From },
 ): Promise<void> {
-  const base = await getModel(tx, adapter.project, adapter.base);
-  const row = adapterRow(adapter, base, now());
-  await modelsStore.insert(tx, row);
-  await audit.append(tx, {
-    ...from,
-    action: 'model.registered',
-    resource: { kind: 'model', id: row.id },
-    outcome: 'ok',
-    before: null,
-    after: {
-      sha256: row.sha256,
-      bytes: row.bytes,
-      job: adapter.jobId,
-      base: base.id,
-      base_sha256: base.sha256,
-      serving_base_sha256: base.serving_sha256,
-      license: base.license,
-      parity: adapter.parity,
-    },
-  });
-  const model = { project: adapter.project, id: adapter.id };
-  if (adapter.parity.passed) await deployments.deployTrained(tx, model, from);
+  const { id, project, trainedOn } = trained;
+  const parent = await getModel(tx, project, trainedOn);
+  const row = trainedRow(trained, parent, now());
+  await registerTrained(audit, tx, { row, parent, from });
+  if (trained.parity.passed) await deployments.deployTrained(tx, { project, id }, from);
 }
 
 export function createModelsService(deps: Dependencies): ModelsService {
@@ -164,7 +126,8 @@ export function createModelsService(deps: Dependencies): ModelsService {
     get: getModel,
     remove: (context, id) => removeModel(deps, context, { id, guards }),
     addGuard: (guard) => void guards.push(guard),
-    registerAdapter: (tx, adapter, from) => registerAdapter(deps, tx, { adapter, from }),
+    takeIn: (folder, signal) => takeInTrained(deps.weights, folder, signal),
+    registerTrained: (tx, trained, from) => register(deps, tx, { trained, from }),
 
     async list(project) {
       const [rows, names] = await Promise.all([
@@ -190,18 +153,7 @@ export function createModelsService(deps: Dependencies): ModelsService {
     },
 
     async resolveBase(executor, project, id) {
-      const row = await getModel(executor, project, id);
-      if (row.kind === 'adapter') {
-        const reason = `"${id}" is fine-tuned already; give its base "${row.base ?? ''}".`;
-        throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
-      }
-      if (remoteIdOf(row.path) !== null) {
-        const reason = `"${id}" runs on another server; training needs the weights here.`;
-        throw new CorralError('invalid_request', { params: { reason }, param: 'model' });
-      }
-      const defaults = catalogue.get(id)?.defaults ?? plainDefaults;
-      const unservable = unservableReason(row);
-      return { id, trainingPath: row.path, sha256: row.sha256, unservable, defaults };
+      return trainableOf(executor, project, await getModel(executor, project, id));
     },
   };
 }

@@ -30,6 +30,8 @@ export interface ModelsTable {
   serving_sha256: string | null;
   serving_path: string | null;
   job_id: string | null;
+  /** What it was trained on: a base, or the model that training went on from. */
+  derived_from: string | null;
   /** Golden transcripts, for replay. */
   golden_path: string | null;
   parity: NullableJson<Parity>;
@@ -75,6 +77,13 @@ export const modelsMigrations: FeatureMigrations = {
   '0511_models_reference': {
     async up(db) {
       await sql`alter table models add column reference text`.execute(db);
+    },
+  },
+  '0512_models_lineage': {
+    async up(db) {
+      // So far jobs made adapters only, each begun anew on its base.
+      await sql`alter table models add column derived_from text`.execute(db);
+      await sql`update models set derived_from = base where job_id is not null`.execute(db);
     },
   },
 };

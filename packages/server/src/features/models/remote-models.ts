@@ -41,6 +41,7 @@ function rowOf(remote: RemoteModel, now: Date): ModelRow {
     serving_sha256: sha256,
     serving_path: path,
     job_id: null,
+    derived_from: null,
     golden_path: null,
     parity: null,
     created_at: now,

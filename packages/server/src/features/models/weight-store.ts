@@ -2,7 +2,7 @@
 // beside them, folders of safetensors by model. A file under its digest is whole.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { constants, copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, link, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve, sep } from 'node:path';
 import { ensureFreeSpace } from '../../download/disk-space.ts';
 import type { FreeBytes } from '../../download/disk-space.ts';
@@ -24,6 +24,8 @@ export interface WeightStore {
   adopt(file: string, sha256: string): Promise<StoredWeights>;
   /** Copies (on file systems that can: without using space) a file of a person into the store. */
   copyIn(file: string, signal: AbortSignal): Promise<StoredWeights>;
+  /** Gives a file of this server a name in the store, without using space where the file system can. */
+  linkIn(file: string, signal: AbortSignal): Promise<StoredWeights>;
   ensureRoom(bytes: number, purpose: string): Promise<void>;
   /** Only files of this store are ever removed. */
   remove(path: string): Promise<void>;
@@ -46,6 +48,19 @@ export function createWeightStore(
 ): WeightStore {
   const path = (sha256: string): string => join(root, `${safe(sha256)}.gguf`);
   const incoming = (name: string): string => join(root, 'incoming', safe(name));
+  const copyIn = async (file: string, signal: AbortSignal): Promise<StoredWeights> => {
+    const { size } = await stat(file);
+    await ensureRoom(size, 'copying the weights');
+    const copy = incoming(`${process.pid}-${performance.now()}-${basename(file)}`);
+    await mkdir(join(root, 'incoming'), { recursive: true });
+    try {
+      await copyFile(file, copy, constants.COPYFILE_FICLONE);
+      // The copy is hashed, not the original, which somebody may still be writing.
+      return await adopt(copy, await hashFile(copy, signal));
+    } finally {
+      await rm(copy, { force: true });
+    }
+  };
   const adopt = async (file: string, sha256: string): Promise<StoredWeights> => {
     await mkdir(root, { recursive: true });
     const target = path(sha256);
@@ -61,18 +76,24 @@ export function createWeightStore(
     servingPath: (sha256, format) => join(root, `${safe(sha256)}.${safe(format)}.gguf`),
     adopt,
     ensureRoom,
-    async copyIn(file, signal) {
-      const { size } = await stat(file);
-      await ensureRoom(size, 'copying the weights');
-      const copy = incoming(`${process.pid}-${performance.now()}-${basename(file)}`);
-      await mkdir(join(root, 'incoming'), { recursive: true });
+    copyIn,
+    async linkIn(file, signal) {
+      const sha256 = await hashFile(file, signal);
+      const target = path(sha256);
+      const name = `${target}.${process.pid}.link`;
+      await mkdir(root, { recursive: true });
+      await rm(name, { force: true });
       try {
-        await copyFile(file, copy, constants.COPYFILE_FICLONE);
-        // The copy is hashed, not the original, which somebody may still be writing.
-        return await adopt(copy, await hashFile(copy, signal));
-      } finally {
-        await rm(copy, { force: true });
+        await link(file, name);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'ENOTSUP') throw error;
+        return copyIn(file, signal);
       }
+      // A second name of the same file is left where it is by a rename.
+      await rename(name, target);
+      await rm(name, { force: true });
+      return { sha256, bytes: (await stat(target)).size, path: target };
     },
     async remove(file) {
       const path = resolve(file);

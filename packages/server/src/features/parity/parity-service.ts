@@ -7,7 +7,7 @@ import type { Db } from '../../db/database.ts';
 import type { Engines } from '../../engines/engine-supervisor.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { hashFile } from '../models/index.ts';
-import type { ModelsService, ParityPort } from '../models/index.ts';
+import type { ModelsService, ParityPort, ParitySubject } from '../models/index.ts';
 import type { OperationService } from '../operations/index.ts';
 import { replayGolden } from './parity-check.ts';
 
@@ -41,54 +41,58 @@ export function createParityService(deps: {
 }): ParityService {
   const { db, engines, models, operations } = deps;
 
-  const check: ParityPort['check'] = async ({
-    project,
-    base: baseId,
-    adapter,
-    goldenPath,
-    signal,
-  }) => {
-    const base = await models.get(db, project, baseId);
+  const engineOf = async (project: string, subject: ParitySubject) => {
+    if (subject.kind === 'model') {
+      const { id, ggufPath: modelPath, format } = subject;
+      const engine = engines.engine({ id, modelPath });
+      // What it was trained on is in the transcripts; what serves is the model itself.
+      return { engine, adapter: null, servingFormat: format, baseSha256: null };
+    }
+    const base = await models.get(db, project, subject.base);
     if (base.serving_path === null || base.serving_format === null) {
       const reason = 'it has no file to serve';
-      throw new CorralError('model_unsupported', { params: { path: baseId, reason } });
+      throw new CorralError('model_unsupported', { params: { path: base.id, reason } });
     }
-    const [golden, sha256] = await Promise.all([
-      readGolden(goldenPath),
-      hashFile(adapter.ggufPath),
-    ]);
-    return replayGolden({
+    return {
       engine: engines.engine({ id: base.id, modelPath: base.serving_path }),
-      adapter: { id: sha256, path: adapter.ggufPath },
-      golden,
+      adapter: { id: await hashFile(subject.ggufPath), path: subject.ggufPath },
       servingFormat: base.serving_format,
-      otherBase: golden.base.sha256 !== base.sha256,
-      signal,
-    });
+      baseSha256: base.sha256,
+    };
+  };
+
+  const check: ParityPort['check'] = async ({ project, subject, goldenPath, signal }) => {
+    const golden = await readGolden(goldenPath);
+    const { baseSha256, ...serving } = await engineOf(project, subject);
+    const otherBase = baseSha256 !== null && golden.base.sha256 !== baseSha256;
+    return replayGolden({ ...serving, golden, otherBase, signal });
   };
 
   return {
     check,
     async recheck(context, id) {
       const model = await models.get(db, context.projectId, id);
-      const { base, serving_path: ggufPath, golden_path: goldenPath } = model;
-      if (base === null || ggufPath === null || goldenPath === null) {
+      const {
+        base,
+        serving_path: ggufPath,
+        serving_format: format,
+        golden_path: goldenPath,
+      } = model;
+      if (ggufPath === null || goldenPath === null || format === null) {
         const reason = `"${id}" has no golden transcripts: only fine-tuned models can be checked.`;
         throw new CorralError('invalid_request', { params: { reason }, param: 'id' });
       }
+      const subject: ParitySubject =
+        base === null
+          ? { kind: 'model', id, ggufPath, format }
+          : { kind: 'adapter', base, ggufPath };
       return operations.begin(context, {
         kind: 'parity',
         key: id,
         run: async (report, signal) => {
           report('Replaying the golden transcripts.');
           const project = context.projectId;
-          const parity = await check({
-            project,
-            base,
-            adapter: { id, ggufPath },
-            goldenPath,
-            signal,
-          });
+          const parity = await check({ project, subject, goldenPath, signal });
           await models.recordParity(context, id, parity);
           return { model: id, parity };
         },
