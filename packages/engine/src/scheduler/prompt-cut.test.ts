@@ -1,13 +1,37 @@
 // Where prompts are cut, and what they may take from each other.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cutOf, largePiece, nextLargePiece, reusable, smallestBatch } from './prompt-cut.ts';
+import {
+  cutOf,
+  largePiece,
+  nextLargePiece,
+  nextSmallPiece,
+  reusable,
+  smallestBatch,
+} from './prompt-cut.ts';
 
 describe('the cut', () => {
-  it('lies at a multiple of a large piece, before the last token', () => {
-    expect([1, 63, 129, 192, 193, 1000].map((length) => cutOf(length))).toEqual([
-      0, 0, 128, 128, 192, 960,
+  it('lies at a multiple of a large piece, before the last tokens', () => {
+    expect([1, 63, 130, 191, 192, 1000].map((length) => cutOf(length))).toEqual([
+      0, 0, 128, 128, 128, 960,
     ]);
+  });
+
+  it('leaves no token by itself', () => {
+    const cuts = fc.record({ length: fc.integer({ min: 1, max: 3000 }), boundary: fc.nat(3000) });
+    fc.assert(
+      fc.property(cuts, ({ length, boundary }) => {
+        fc.pre(boundary < length);
+        for (const cut of [cutOf(length), cutOf(length, boundary)]) {
+          expect(length === 1 || length - cut !== 1).toBe(true);
+          expect(cut === 0 || cut >= largePiece).toBe(true);
+          for (let left = length - cut; left > 0; left -= nextSmallPiece(left)) {
+            expect(length === 1 || nextSmallPiece(left) > 1).toBe(true);
+            expect(nextSmallPiece(left)).toBeLessThan(largePiece);
+          }
+        }
+      }),
+    );
   });
 
   it('leaves a short prompt in one piece', () => {
@@ -68,16 +92,15 @@ describe('what is taken over', () => {
     expect(reusable(15, Infinity, 0)).toBe(0);
   });
 
-  it('leaves none or enough for a large piece before the cut, and nothing that is computed otherwise', () => {
+  it('leaves none or enough for a large piece before the cut, and nothing computed otherwise', () => {
     const place = fc.nat(2000);
-    fc.assert(
-      fc.property(place, place, place, (common, smallFrom, cut) => {
-        const taken = reusable(common, smallFrom, cut);
-        if (taken === 0) return;
-        if (taken < cut) expect(cut - taken).toBeGreaterThanOrEqual(largePiece);
-        if (taken > smallFrom || taken > cut) expect(smallFrom).toBe(cut);
-      }),
-    );
+    const isExact = (common: number, smallFrom: number, cut: number): boolean => {
+      const taken = reusable(common, smallFrom, cut);
+      const leavesEnough = taken === 0 || taken >= cut || cut - taken >= largePiece;
+      return leavesEnough && (taken <= Math.min(smallFrom, cut) || smallFrom === cut);
+    };
+    expect(isExact(900, 300, 300)).toBe(true);
+    fc.assert(fc.property(place, place, place, isExact));
   });
 
   it('is never more than what is common', () => {

@@ -7,6 +7,11 @@
 
 /** Tokens of one sequence in one decode from which on attention works in tiles. */
 export const largePiece = 64;
+/**
+ * A single token is computed in other ways than two and more: by other products where weights are floats, and
+ * by attention that is split over the threads where there are several. So no prompt ends in one.
+ */
+export const smallestPiece = 2;
 /** A prompt no longer than this is read in one piece: a second one would cost more than it could ever save. */
 const shortPrompt = 128;
 /** Behind the last message boundary small pieces are worth their price up to this length. */
@@ -20,11 +25,18 @@ export const shortestReuse = 16;
  * `boundary`: where its last message begins. Prompts that differ only in that message share all before it.
  */
 export function cutOf(length: number, boundary?: number): number {
-  if (boundary !== undefined && boundary >= largePiece && length - boundary <= longestTail)
-    return Math.min(boundary, length - 1);
-  if (length <= shortPrompt) return length < largePiece ? 0 : length;
-  return largePiece * Math.floor((length - 1) / largePiece);
+  const last = boundary === undefined ? 0 : length - boundary;
+  if (length - last >= largePiece && last >= smallestPiece && last <= longestTail)
+    return length - last;
+  if (length < largePiece) return 0;
+  const cut = largePiece * Math.floor(length / largePiece);
+  if (length <= shortPrompt || length - cut === 1) return length;
+  return cut === length ? cut - largePiece : cut;
 }
+
+/** Tokens of the next small piece of `left`. */
+export const nextSmallPiece = (left: number): number =>
+  left === largePiece ? largePiece - smallestPiece : Math.min(left, largePiece - 1);
 
 /** A decode must take so many tokens: then whatever is left before a cut can be cut into large pieces. */
 export const smallestBatch = 2 * largePiece - 1;

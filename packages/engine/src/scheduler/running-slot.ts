@@ -1,7 +1,7 @@
 // A task with its sequence, as the scheduler sees it, and what running tasks have for each other: one that
 // computes a beginning which another wants is its source, even before it is done.
 import type { PrefixQuery } from './prefix-index.ts';
-import { shortestReuse } from './prompt-cut.ts';
+import { shortestReuse, smallestPiece } from './prompt-cut.ts';
 import type { RunningSequence, SequencePool } from './sequence-pool.ts';
 import { wantsRow } from './sequence-task.ts';
 import type { PlannedSlot } from './step-plan.ts';
@@ -22,11 +22,12 @@ export interface RunningSlot extends PlannedSlot {
 /** A running sequence, and where its prompt passes to small pieces. */
 export type ComingSequence = RunningSequence & Pick<RunningSlot, 'cut'>;
 
-/** What of the cache a task may use: the logits after the next token are needed. */
+/** What of the cache a task may use: its prompt ends in a piece, and the logits after that are needed. */
 export function queryOf(slot: Omit<RunningSlot, 'sequence'>): PrefixQuery {
   const { task, namespace, owner, cut } = slot;
-  let limit = slot.answered;
-  while (limit < task.tokens.length - 1 && !wantsRow(slot, limit)) limit++;
+  const most = task.tokens.length - (slot.answered === 0 ? smallestPiece : 1);
+  let limit = Math.min(slot.answered, Math.max(0, most));
+  while (limit < most && !wantsRow(slot, limit)) limit++;
   return { namespace, owner, tokens: task.tokens, limit, cut };
 }
 

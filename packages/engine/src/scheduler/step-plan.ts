@@ -2,7 +2,7 @@
 // guesses, and the ends of prompts) and a large step (pieces of prompts, equally long, since llama.cpp reads
 // the weights again for every length). Short prompts come first; a long one that enters beside running
 // streams gets no more of a step than keeps their tokens coming. Knows no native code.
-import { largePiece, nextLargePiece } from './prompt-cut.ts';
+import { largePiece, nextLargePiece, nextSmallPiece } from './prompt-cut.ts';
 import { wantsRow, type Slot } from './sequence-task.ts';
 import type { StepCosts } from './step-costs.ts';
 import type { PlannedFeed } from './step-feed.ts';
@@ -101,9 +101,6 @@ function inOrder(slots: readonly PlannedSlot[], step: number): PlannedSlot[] {
 /** Enough is left of its first part for a large piece. */
 const isLarge = (slot: PlannedSlot): boolean => slot.cut - slot.fed >= largePiece;
 
-/** As much as a small piece can be: what is left then is often one token, which costs least. */
-const smallPiece = (tokens: number): number => Math.min(tokens, largePiece - 1);
-
 const bySequence = (feeds: readonly PlannedFeed[]): PlannedFeed[] =>
   feeds.toSorted((a, b) => a.slot.sequence - b.slot.sequence);
 
@@ -136,7 +133,7 @@ function planSmall(
   const tails = ends.length > 0 ? ends : all;
   const guesses = tails.length === 0 ? draft(running) : null;
   for (const slot of running) plan.add(slot, 1, guesses?.get(slot));
-  for (const slot of tails) plan.add(slot, smallPiece(left(slot)));
+  for (const slot of tails) plan.add(slot, nextSmallPiece(left(slot)));
   return bySequence(plan.feeds);
 }
 
