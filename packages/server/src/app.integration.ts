@@ -124,6 +124,22 @@ describe('every answer', () => {
     });
   });
 
+  it('says of a forbidden name that it is the name', async () => {
+    const schema = (name: string): string => `{"properties":{"${name}":{"type":"string"}}}`;
+    const send = (name: string) => post(`{"name":"a","metadata":${schema(name)}}`, json);
+    for (const name of ['__proto__', '__pr\\u006fto__']) {
+      const { status, json: body } = await send(name);
+      expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+      expect(body.error.message).toContain('"__proto__"');
+      expect(body.error.message).not.toContain('not valid JSON');
+    }
+    for (const name of ['constructor', 'toString', 'prototype'])
+      expect((await send(name)).text).not.toContain('__proto__');
+    expect((await post('{"name":', json)).json.error.message).toMatch(
+      /not valid JSON: Unexpected end/,
+    );
+  });
+
   it('hides what a defect says, and gives the request id to find it by', async () => {
     const { db } = server.parts.platform;
     await db.schema.alterTable('files').renameTo('files_away').execute();

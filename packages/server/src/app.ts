@@ -12,6 +12,7 @@ import {
 import { registerAuthentication, type Authenticator } from './http/authentication.ts';
 import { registerErrorHandling, sendUnparsed, sendUnrouted } from './http/errors.ts';
 import type { Feature } from './http/feature.ts';
+import { registerJsonBodies } from './http/json-bodies.ts';
 import type { Metrics } from './http/metrics.ts';
 import { version } from './version.ts';
 
@@ -45,6 +46,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   app.setSerializerCompiler(serializerCompiler);
   registerObservation(app, metrics);
   registerErrorHandling(app, bodyLimit);
+  registerJsonBodies(app);
   registerAuthentication(app, access);
   await app.register(fastifySwagger, {
     openapi: {

@@ -213,6 +213,32 @@ describe('schemaExpression', () => {
     expect(accepts(schema, '{"__proto__":1,"constructor":null}', '{}')).toEqual([true, false]);
   });
 
+  it('takes any name of a property, those of every object included', () => {
+    const inherited = [...Object.getOwnPropertyNames(Object.prototype), 'prototype', 'then'];
+    // Names like "0" come first in every object of JavaScript, whatever the text says.
+    const free = fc.string().filter((name) => !/^\d+$/.test(name));
+    const names = fc.uniqueArray(fc.oneof(fc.constantFrom(...inherited), free), {
+      minLength: 1,
+      maxLength: 6,
+    });
+    // By way of text: an object literal cannot have a property "__proto__".
+    const object = (keys: readonly string[], value: (i: number) => string): string =>
+      `{${keys.map((key, i) => `${JSON.stringify(key)}:${value(i)}`).join(',')}}`;
+    fc.assert(
+      fc.property(names, fc.boolean(), (keys, merged) => {
+        const properties = object(keys, () => '{"type":"integer"}');
+        const whole = `{"type":"object","properties":${properties},"required":${JSON.stringify(keys)}}`;
+        const text = merged ? `{"allOf":[${whole},{"type":"object"}]}` : whole;
+        const written = object(keys, String);
+        const wrong = object(keys, (i) => (i === 0 ? 'null' : String(i)));
+        const fewer = object(keys.slice(1), String);
+        const result = accepts(JSON.parse(text), written, wrong, fewer);
+        expect(result, text).toEqual([true, false, false]);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it('bounds white space', () => {
     const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] };
     expect(
