@@ -119,45 +119,75 @@ function encodeHead(owner: Buffer, { tokens, smallFrom }: Omit<StoredPrefix, 'fi
   return Buffer.concat([head, new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength)]);
 }
 
+/** The files of a folder by the hash of their owner, never more than `maxBytes` of them. */
+class FileIndex {
+  readonly #folder: string;
+  readonly #maxBytes: number;
+  readonly #known = new Map<string, StoredPrefix[]>();
+  #bytes: number;
+
+  constructor(folder: string, maxBytes: number) {
+    this.#folder = folder;
+    this.#maxBytes = maxBytes;
+    removeUnfinished(folder);
+    const { names, bytes } = shrink(folder, maxBytes);
+    this.#bytes = bytes;
+    for (const file of names) {
+      const head = readHead(join(folder, file));
+      if (!head) continue;
+      const { owner, ...stored } = head;
+      this.#put(owner, { ...stored, file });
+    }
+  }
+
+  of(owner: string): readonly StoredPrefix[] {
+    return this.#known.get(owner) ?? [];
+  }
+
+  /** Writes a file in the place of the one of that name; throws what the file system throws. */
+  add(owner: string, prefix: StoredPrefix, bytes: Uint8Array): void {
+    this.#makeRoom(bytes.length);
+    const path = join(this.#folder, prefix.file);
+    writeFileSync(`${path}.new`, bytes, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    this.#bytes += bytes.length;
+    this.#put(owner, prefix);
+  }
+
+  remove(file: string): void {
+    rmSync(join(this.#folder, file), { force: true });
+    this.#keep((stored) => stored.file !== file);
+  }
+
+  /** Files of others than who asks now count, too. */
+  #makeRoom(bytes: number): void {
+    if (this.#bytes + bytes <= this.#maxBytes) return;
+    const left = shrink(this.#folder, this.#maxBytes - bytes);
+    const names = new Set(left.names);
+    this.#bytes = left.bytes;
+    this.#keep(({ file }) => names.has(file));
+  }
+
+  #put(owner: string, prefix: StoredPrefix): void {
+    const others = this.of(owner).filter(({ file }) => file !== prefix.file);
+    this.#known.set(owner, [...others, prefix]);
+  }
+
+  #keep(test: (stored: StoredPrefix) => boolean): void {
+    for (const [owner, list] of this.#known) this.#known.set(owner, list.filter(test));
+  }
+}
+
 /** Throws what the file system throws when the folder cannot be made or read. */
 export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOptions): PrefixFiles {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const key = openKey(folder);
   const keyed = (): Hmac => createHmac('sha256', key);
   const ownerHash = (owner: string): Buffer => keyed().update(`${binding}\n${owner}`).digest();
-  const known = new Map<string, StoredPrefix[]>();
-  removeUnfinished(folder);
-  const found = shrink(folder, maxBytes);
-  let held = found.bytes;
-  for (const file of found.names) {
-    const head = readHead(join(folder, file));
-    if (!head) continue;
-    const { owner, ...stored } = head;
-    known.set(owner, [...(known.get(owner) ?? []), { ...stored, file }]);
-  }
-  /** So that `bytes` more are within the limit. Files of others than who asks now count, too. */
-  const makeRoom = (bytes: number): void => {
-    if (held + bytes <= maxBytes) return;
-    const left = shrink(folder, maxBytes - bytes);
-    held = left.bytes;
-    const names = new Set(left.names);
-    for (const [owner, list] of known)
-      known.set(
-        owner,
-        list.filter(({ file }) => names.has(file)),
-      );
-  };
-  const remove = (file: string): void => {
-    rmSync(join(folder, file), { force: true });
-    for (const [owner, list] of known)
-      known.set(
-        owner,
-        list.filter((stored) => stored.file !== file),
-      );
-  };
+  const index = new FileIndex(folder, maxBytes);
   return {
-    of: (owner) => known.get(ownerHash(owner).toString('hex')) ?? [],
-    remove,
+    of: (owner) => index.of(ownerHash(owner).toString('hex')),
+    remove: (file) => index.remove(file),
     read: (file) => {
       try {
         const bytes = readFileSync(join(folder, file));
@@ -171,30 +201,22 @@ export function openPrefixFiles({ folder, binding, maxBytes }: PrefixFilesOption
       } catch {
         // Gone, cut to nothing, unreadable: as if it had never been.
       }
-      remove(file);
+      index.remove(file);
       return null;
     },
-    write: (owner, prefix, state) => {
+    write: (owner, { tokens, smallFrom }, state) => {
       const hashed = ownerHash(owner);
-      const head = encodeHead(hashed, prefix);
+      const head = encodeHead(hashed, { tokens, smallFrom });
       const hash = keyed().update(head).update(state).digest();
-      const name = keyed().update('name').update(head).digest('hex') + suffix;
-      const path = join(folder, name);
+      const file = keyed().update('name').update(head).digest('hex') + suffix;
+      const whole = Buffer.concat([head, state, hash]);
+      if (whole.length > maxBytes) return null;
       try {
-        const whole = Buffer.concat([head, state, hash]);
-        if (whole.length > maxBytes) return null;
-        makeRoom(whole.length);
-        writeFileSync(`${path}.new`, whole, { mode: 0o600 });
-        renameSync(`${path}.new`, path);
-        held += whole.length;
-        const of = hashed.toString('hex');
-        const others = (known.get(of) ?? []).filter(({ file }) => file !== name);
-        const { tokens, smallFrom } = prefix;
-        known.set(of, [...others, { file: name, tokens, smallFrom }]);
-        return name;
+        index.add(hashed.toString('hex'), { file, tokens, smallFrom }, whole);
+        return file;
       } catch {
         // A full disk costs the cache, not the answer.
-        rmSync(`${path}.new`, { force: true });
+        rmSync(join(folder, `${file}.new`), { force: true });
         return null;
       }
     },
