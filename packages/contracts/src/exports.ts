@@ -2,6 +2,7 @@
 // of the server, and what comes back. Knows no files.
 import { z } from 'zod';
 import { servingForms } from './api.ts';
+import type { Parity } from './openai.ts';
 
 /**
  * `peft`: the adapter alone; `merged`: a Hugging Face folder with the adapter in its weights; `gguf`: the same as one
@@ -63,4 +64,6 @@ export interface ExportResult {
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
   /** What a person should know, such as that the base was dequantised. */
   readonly notes: readonly string[];
+  /** Of a GGUF that a server wrote of a model that it trained: the transcripts replayed on the file. */
+  readonly parity?: Parity | undefined;
 }

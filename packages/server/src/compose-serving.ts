@@ -13,6 +13,7 @@ import {
   gatewayMigrations,
 } from './features/gateway/index.ts';
 import type { ContentPolicy } from './features/gateway/index.ts';
+import { createExportsFeature } from './features/exports/index.ts';
 import { createModelsFeature, modelsMigrations } from './features/models/index.ts';
 import type { ModelsPort, ParityPort } from './features/models/index.ts';
 import { createOperationsFeature, operationsMigrations } from './features/operations/index.ts';
@@ -98,12 +99,19 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     policy,
     requestsPerKey: config.limits.requests_per_key,
   });
+  const exported = createExportsFeature({
+    ...platform,
+    engines,
+    models: models.service,
+    parity: parity.service,
+    operations: operations.service,
+  });
   const children: Feature = { routes: async () => undefined, close: () => engines.close() };
   return {
     engines,
     models: models.service,
     parity: parity.service,
     // Operations close first (cancelling what runs on engines and downloads), so they come last.
-    features: [children, models, parity, deployments, gateway, operations],
+    features: [children, models, parity, deployments, gateway, exported, operations],
   };
 }

@@ -89,10 +89,19 @@ async function exportThere(
   return ended.result as unknown as ExportResult;
 }
 
-const describe = ({ path, weights, bytes, notes }: ExportResult): string =>
-  [`${path}  (${weights === null ? '' : `${weights}, `}${formatBytes(bytes)})`, ...notes].join(
-    '\n  ',
-  );
+/** What the server found when it replayed the transcripts on the file. */
+const describeParity = ({ parity }: ExportResult): string[] =>
+  parity === undefined
+    ? []
+    : [
+        `${parity.passed ? 'answers as it was trained' : 'does NOT answer as it was trained'}: greedy tokens agree ${(parity.greedy_agreement * 100).toFixed(1)} %, mean KL ${parity.mean_kl.toExponential(1)}`,
+      ];
+
+const describe = (result: ExportResult): string => {
+  const { path, weights, bytes, notes } = result;
+  const head = `${path}  (${weights === null ? '' : `${weights}, `}${formatBytes(bytes)})`;
+  return [head, ...describeParity(result), ...notes].join('\n  ');
+};
 
 async function exportModel(context: Context, input: Input): Promise<void> {
   const name = input.arg(0);

@@ -91,9 +91,10 @@ export async function openSource(config: ExportConfig): Promise<ModelSource> {
   const source = resolve(config.source);
   if (!(await exists(source)))
     throw new CorralError('file_not_found', { params: { path: source } });
-  const record = await readRunRecord(source);
-  const isAdapter = await exists(join(source, 'adapter_config.json'));
-  if (!isAdapter && !(await exists(join(source, 'config.json'))))
+  const isFile = !(await stat(source)).isDirectory();
+  const record = isFile ? null : await readRunRecord(source);
+  const isAdapter = !isFile && (await exists(join(source, 'adapter_config.json')));
+  if (!isFile && !isAdapter && !(await exists(join(source, 'config.json'))))
     throw invalid(source, 'it holds neither an adapter (adapter_config.json) nor a model');
   const base = isAdapter ? await findBase(config, record) : source;
   if (!(await exists(base))) throw new CorralError('file_not_found', { params: { path: base } });

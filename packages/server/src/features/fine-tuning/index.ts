@@ -20,6 +20,7 @@ import { createTrainer, defaultTrainerEntry } from './trainer-process.ts';
 import { createTrainingRunner, trainingQueue } from './training-runner.ts';
 
 export { fineTuningMigrations } from './fine-tuning-tables.ts';
+export { createTrainer, defaultTrainerEntry, type Trainer } from './trainer-process.ts';
 
 export interface FineTuningFeatureDependencies {
   readonly db: Db;

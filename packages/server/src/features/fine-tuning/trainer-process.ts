@@ -12,6 +12,7 @@ import {
   runEventSchema,
   trainerExitCodes,
   type DataReport,
+  type ExportResult,
   type RunEvent,
 } from '@corral/contracts';
 import { childEnvironment } from '../../child-environment.ts';
@@ -39,6 +40,12 @@ export interface TrainingProcess {
 export interface Trainer {
   /** Reads the data as a run would. Throws what the worker reports, `cancelled`, or TrainerDied. */
   check(options: { config: string; preview: number; signal: AbortSignal }): Promise<DataReport>;
+  /** Writes a model in another form. Throws what the worker reports, `cancelled`, or TrainerDied. */
+  export(options: {
+    config: string;
+    signal: AbortSignal;
+    onPhase: (phase: string, done: number, total: number) => void;
+  }): Promise<ExportResult>;
   train(options: {
     config: string;
     output: string;
@@ -78,6 +85,26 @@ export function createTrainer({ entry }: { entry: string }): Trainer {
       if (signal.aborted) throw new CorralError('cancelled');
       if (error !== null) throw new TrainerDied(`the data check did not start: ${error.message}`);
       return readReport(lines, code, stderr());
+    },
+    async export({ config, signal, onPhase }) {
+      const child = start(['export', '--config', config]);
+      const exited = exitOf(child);
+      const stop = (): void => void child.kill('SIGTERM');
+      signal.addEventListener('abort', stop, { once: true });
+      const stderr = lastOf(child);
+      let result: ExportResult | null = null;
+      for await (const text of linesOf(child)) {
+        const event = parseEvent(text);
+        if (event?.type === 'phase') onPhase(event.name, event.done, event.total);
+        else if (event?.type === 'failed') throw errorOf(event);
+        // Our own child's answer, as that of a check.
+        else if (text.startsWith('{"type":"exported"')) result = JSON.parse(text) as ExportResult;
+      }
+      const { code, error } = await exited;
+      signal.removeEventListener('abort', stop);
+      if (signal.aborted) throw new CorralError('cancelled');
+      if (result !== null) return result;
+      throw new TrainerDied(`the export ended with code ${error?.message ?? code}: ${stderr()}`);
     },
     train({ config, output, log, onEvent }) {
       const child = start(['train', '--config', config, '--output', output]);
