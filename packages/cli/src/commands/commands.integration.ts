@@ -15,6 +15,11 @@ describe('commands on a server', () => {
     [['models', 'pull', 'm'], 'POST /api/v1/models/pull', 'pulled m'],
     [['models', 'import', data, '--id', 'mine'], 'POST /api/v1/models/import', 'imported mine'],
     [['models', 'rm', 'm'], 'DELETE /api/v1/models/m', 'removed m'],
+    [
+      ['export', 'm', '--format', 'gguf', '--output', '/x/m.gguf'],
+      'POST /api/v1/models/m/export',
+      '/x/m.gguf  (F16, 2.0 MB)\n  Look twice.',
+    ],
     [['jobs', 'list'], 'GET /v1/fine_tuning/jobs', 'No jobs yet'],
     [['deploy', 'list'], 'GET /api/v1/deployments', 'Nothing is deployed'],
     [['deploy', 'rm', 'a'], 'DELETE /api/v1/deployments/a', '"a" is gone'],
@@ -187,7 +192,11 @@ describe('bad input', () => {
   it.each([
     [['tune', 'm', '/no/such.jsonl'], 1, 'There is no file "/no/such.jsonl"'],
     [['tune', 'm', data, '--epochs', 'many'], 2, '--epochs is "many"'],
-    [['tune', 'm', data, '--method', 'full'], 2, 'Allowed choices are lora, qlora, dpo'],
+    [
+      ['tune', 'm', data, '--method', 'grpo'],
+      2,
+      'Allowed choices are lora, qlora, full, pretrain, dpo',
+    ],
     [['data', 'check', data, '--truncate', 'some'], 2, 'Allowed choices are error, drop, cut'],
     [['serve', '--port', '70000'], 2, '--port is "70000"; a number from 1 to 65535'],
     [['keys', 'create', '--name', 'a', '--scopes', 'root'], 2, '"root" is not a scope'],

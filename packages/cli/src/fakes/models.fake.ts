@@ -55,6 +55,11 @@ export function modelRoutes(state: FakeState, options: FakeServerOptions): Recor
       return operation({ kind: 'model_import', result: { id } });
     },
     'POST /api/v1/models/:id/parity': () => operation({ kind: 'parity' }),
+    'POST /api/v1/models/:id/export': ({ body }) =>
+      operation({
+        kind: 'model_export',
+        result: { ...body, weights: 'F16', bytes: 2_000_000, notes: ['Look twice.'] },
+      }),
     'DELETE /api/v1/models/:id': ({ holes: [id = ''] }) => ({ deleted: state.models.delete(id) }),
     'GET /api/v1/operations/:id': ({ holes: [id = ''] }) => {
       const found = state.operations.get(id);
