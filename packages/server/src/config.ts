@@ -145,7 +145,7 @@ const configSchema = z.strictObject({
         .min(0)
         .max(100_000)
         .default(64)
-        .describe('Requests that may wait for one model beside those that run.'),
+        .describe('Requests of one project that may wait for one model beside those that run.'),
       prefix_cache_on_disk: z
         .enum(['off', 'on'])
         .default('off')

@@ -97,7 +97,7 @@ describe('a healthy engine', () => {
     await poll(async () => (await engine.report()).active).toBe(0);
   });
 
-  test('what does not fit is refused at once', async () => {
+  test('more of one tenant than fit are refused at once, another is let in', async () => {
     const engine = tiny();
     const abort = new AbortController();
     const running = [1, 2, 3].map(() =>
@@ -106,6 +106,8 @@ describe('a healthy engine', () => {
     await expect(collect(engine.generate(ask('say no')))).rejects.toMatchObject({
       code: 'overloaded',
     });
+    const other = collect(engine.generate(ask('say yes', { tenant: 'another' })));
+    expect((await other).text).toBe('yes');
     abort.abort();
     await Promise.all(running);
     expect((await collect(engine.generate(ask('say yes')))).text).toBe('yes');

@@ -31,7 +31,10 @@ import type { MemoryGuest, ServingMemory } from './serving-memory.ts';
 
 export interface LocalEngineOptions extends EngineProcessOptions {
   readonly engineOptions: EngineOptions;
-  /** Generations that may wait beside those that run; more are refused as overloaded. */
+  /**
+   * Generations of one tenant that may wait beside those that run; more are refused as overloaded. Counted
+   * for each: one who floods the queue must not have others refused. All together the child bounds.
+   */
   readonly maxWaiting: number;
   readonly memory: ServingMemory;
   readonly limitBytes: number;
@@ -53,7 +56,8 @@ export class LocalEngine implements Engine {
   #hasServed = false;
   /** Of the last child that was loaded: another of the same file has the same. */
   #info: EngineModelInfo | null = null;
-  #outstanding = 0;
+  /** Generations that run or wait, by tenant. */
+  readonly #outstanding = new Map<string, number>();
   #closed = false;
 
   constructor(options: LocalEngineOptions) {
@@ -84,13 +88,7 @@ export class LocalEngine implements Engine {
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerationEvent> {
-    const room = this.#options.engineOptions.n_seq_max + this.#options.maxWaiting;
-    if (this.#outstanding >= room) {
-      const reason = `${this.#outstanding} requests run or wait for "${this.base}"`;
-      throw new CorralError('overloaded', { params: { reason } });
-    }
-    this.#outstanding++;
-    const leaving: (() => void)[] = [() => this.#outstanding--];
+    const leaving = [this.#takePlace(request.tenant)];
     const leaveAll = (): void => {
       for (const leave of leaving.splice(0).toReversed()) leave();
     };
@@ -110,6 +108,22 @@ export class LocalEngine implements Engine {
     } finally {
       leaveAll();
     }
+  }
+
+  /** Returns what gives the place back. Throws `overloaded` where the tenant has too many. */
+  #takePlace(tenant: string): () => void {
+    const held = this.#outstanding;
+    const count = held.get(tenant) ?? 0;
+    if (count >= this.#options.engineOptions.n_seq_max + this.#options.maxWaiting) {
+      const reason = `${count} requests of this project run or wait for "${this.base}"`;
+      throw new CorralError('overloaded', { params: { reason } });
+    }
+    held.set(tenant, count + 1);
+    return () => {
+      const left = (held.get(tenant) ?? 1) - 1;
+      if (left > 0) held.set(tenant, left);
+      else held.delete(tenant);
+    };
   }
 
   score(request: ScoreRequest): Promise<ScoreResult> {
@@ -151,7 +165,7 @@ export class LocalEngine implements Engine {
       state: leaving ? 'unloading' : state === 'stopped' && waiting > 0 ? 'waiting' : state,
       pid: this.#process.pid,
       active: 0,
-      queued: this.#outstanding,
+      queued: [...this.#outstanding.values()].reduce((sum, count) => sum + count, 0),
       adapters: 0,
       memory_bytes: 0,
       pinned: memory.isPinned(this.base),
