@@ -23,6 +23,8 @@ export interface ConverseOptions {
   readonly showPrompt: boolean;
   /** A signal for one answer: Ctrl-C stops it and not the conversation. */
   readonly answering: () => { readonly signal: AbortSignal; readonly done: () => void };
+  /** Says why an answer has not begun; its work calls `begun` when it has. */
+  readonly waiting?: <T>(model: string, work: (begun: () => void) => Promise<T>) => Promise<T>;
 }
 
 async function answer(
@@ -38,13 +40,17 @@ async function answer(
   }
   const { signal, done } = options.answering();
   let content = '';
-  const onText = (piece: string): void => {
-    content += piece;
-    io.out(piece);
+  const { model, settings } = conversation;
+  const ask = (begun: () => void): ReturnType<typeof streamAnswer> => {
+    const onText = (piece: string): void => {
+      begun();
+      content += piece;
+      io.out(piece);
+    };
+    return streamAnswer(openai, { model, messages, settings }, { onText, signal });
   };
   try {
-    const { model, settings } = conversation;
-    const given = await streamAnswer(openai, { model, messages, settings }, { onText, signal });
+    const given = await (options.waiting?.(model, ask) ?? ask(() => undefined));
     io.out('\n');
     io.err(`${io.colors.dim(describeAnswer(given))}\n`);
   } catch (error) {

@@ -9,6 +9,7 @@ import { messagesOf } from '../chat/slash-commands.ts';
 import type { Conversation, SlashTools } from '../chat/slash-commands.ts';
 import { streamAnswer } from '../chat/talk.ts';
 import type { TalkSettings } from '../chat/talk.ts';
+import { whileLoading } from '../chat/while-loading.ts';
 import type { CommandSpec, Input } from '../command-spec.ts';
 import { connect, connectOpenAI, show, type Context } from '../context.ts';
 import { exitCodes } from '../failures.ts';
@@ -23,10 +24,14 @@ async function askOnce(
   const { io, json, signal } = context;
   const { model, settings } = conversation;
   const messages = messagesOf(conversation);
-  const onText = (text: string): void => {
-    if (!json) io.out(text);
-  };
-  const answer = await streamAnswer(openai, { model, messages, settings }, { onText, signal });
+  const client = await connect(context);
+  const answer = await whileLoading({ io, model, status: client.status }, (begun) => {
+    const onText = (text: string): void => {
+      begun();
+      if (!json) io.out(text);
+    };
+    return streamAnswer(openai, { model, messages, settings }, { onText, signal });
+  });
   if (json) show(context, { model, ...answer }, '');
   else io.out('\n');
   if (json) return;
@@ -95,7 +100,9 @@ async function converseAtTerminal(
   };
   try {
     const options = { io, openai, lines, tools, failure, showPrompt: isPromptShown };
-    await converse({ ...options, answering: signalOfAnswer }, conversation);
+    const waiting: ConverseOptions['waiting'] = (model, work) =>
+      whileLoading({ io, model, status: client.status }, work);
+    await converse({ ...options, waiting, answering: signalOfAnswer }, conversation);
     if (leave.signal.aborted) io.out('\n');
     return context.signal.aborted ? exitCodes.interrupted : exitCodes.ok;
   } finally {
