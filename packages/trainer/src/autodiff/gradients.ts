@@ -1,10 +1,11 @@
 // Reverse mode: one walk from the result back to what is asked for, last operation first, adding up the
 // gradients that reach a value by several ways. Knows no operation by name; the rules table does.
 import { ancestors } from '../graph/graph.ts';
-import { add, fill } from '../graph/ops.ts';
+import { fill } from '../graph/ops.ts';
 import type { Value } from '../graph/value.ts';
 import type { NoGradient } from './rules.ts';
 import { rules } from './rules.ts';
+import { sumParts } from './sum-parts.ts';
 
 type AnyRule = NoGradient | ((node: Value, dy: Value) => readonly (Value | null)[]);
 
@@ -21,10 +22,13 @@ export const gradients = (y: Value, dy: Value, wrt: readonly Value[]): Value[] =
     if (targets.has(value) || value.inputs.some((source) => active.has(source))) active.add(value);
   }
 
-  const gradient = new Map<Value, Value>([[y, dy]]);
+  const arrived = new Map<Value, Value[]>([[y, [dy]]]);
+  const gradient = new Map<Value, Value>();
   for (const value of order.toReversed()) {
-    const arriving = gradient.get(value);
-    if (!arriving || !active.has(value)) continue;
+    const all = arrived.get(value);
+    if (!all || !active.has(value)) continue;
+    const arriving = sumParts(all);
+    gradient.set(value, arriving);
     const rule = rules[value.kind] as AnyRule;
     if (typeof rule !== 'function')
       throw new TypeError(`no gradient of ${value.kind}: ${rule.why}`);
@@ -33,8 +37,7 @@ export const gradients = (y: Value, dy: Value, wrt: readonly Value[]): Value[] =
       if (!active.has(source)) continue;
       const part = parts[i];
       if (!part) throw new TypeError(`no gradient of ${value.kind} for input ${i}`);
-      const sum = gradient.get(source);
-      gradient.set(source, sum ? add(sum, part) : part);
+      arrived.set(source, [...(arrived.get(source) ?? []), part]);
     }
   }
   return wrt.map((value) => gradient.get(value) ?? fill(0, value.shape));

@@ -5,16 +5,13 @@ import type { Graph } from '../graph/graph.ts';
 import { ancestors, isInput } from '../graph/graph.ts';
 import type { Node, OpTable, Value } from '../graph/value.ts';
 import { dispatch, elementCount } from '../graph/value.ts';
-import type { Emitter, NodeSpec, OnnxModel, TensorInfo } from './emitter.ts';
+import type { OnnxModel, TensorInfo } from './emitter.ts';
 import { createEmitter } from './emitter.ts';
-
-interface Lowering {
-  readonly emitter: Emitter;
-  /** The tensor that holds a value; lowers it when it is new. */
-  readonly nameOf: (value: Value) => string;
-}
-
-const single = ({ emitter }: Lowering, spec: NodeSpec): string => emitter.emit(spec)[0] ?? '';
+import type { Lowering } from './lowering.ts';
+import { single } from './lowering.ts';
+import { int8Matmul, int8ProductSum } from './int8-products.ts';
+import { matmul, productSum } from './products.ts';
+import { findProductSums } from './product-sums.ts';
 
 type Named = (node: Value, lowering: Lowering) => string;
 
@@ -56,139 +53,6 @@ const inverseRms = (node: Node<'inverse_rms'>, lowering: Lowering): string => {
   });
   const mean = step('Mul', squares, filled(1 / (x.shape.at(-1) ?? 1)));
   return step('Reciprocal', step('Sqrt', step('Add', mean, filled(node.attributes.epsilon))));
-};
-
-const matmul = (node: Node<'matmul'>, lowering: Lowering): string => {
-  const { transposeA, transposeB, scale } = node.attributes;
-  const inputs = node.inputs.map(lowering.nameOf);
-  if (!transposeA && !transposeB && scale === 1)
-    return single(lowering, { type: 'MatMul', inputs });
-  return single(lowering, {
-    type: 'FusedMatMul',
-    domain: 'com.microsoft',
-    inputs,
-    attributes: {
-      transA: Number(transposeA),
-      transB: Number(transposeB),
-      alpha: { float: scale },
-    },
-  });
-};
-
-/** Levels of the unsigned bytes around this one: the integer kernel takes unsigned times signed. */
-const zeroLevel = 128;
-const largestLevel = 127;
-
-/** Rows of x in bytes and the factor that takes each back, [M, 1]; the factor is never 0. */
-const quantiseRows = (
-  x: string,
-  rows: number,
-  lowering: Lowering,
-): { bytes: string; factor: string } => {
-  const { emitter } = lowering;
-  const extreme = (type: 'ReduceMax' | 'ReduceMin'): string =>
-    single(lowering, { type, inputs: [x, emitter.integers([1])], attributes: { keepdims: 1 } });
-  const lowest = single(lowering, { type: 'Neg', inputs: [extreme('ReduceMin')] });
-  const largest = single(lowering, {
-    type: 'Max',
-    inputs: [extreme('ReduceMax'), lowest, emitter.filled(smallestRow, [])],
-  });
-  const factor = single(lowering, {
-    type: 'Mul',
-    inputs: [largest, emitter.filled(1 / largestLevel, [])],
-  });
-  const perRow = emitter.integers([rows]);
-  const bytes = single(lowering, {
-    type: 'QuantizeLinear',
-    inputs: [
-      x,
-      single(lowering, { type: 'Reshape', inputs: [factor, perRow] }),
-      single(lowering, { type: 'Expand', inputs: [emitter.byte(zeroLevel), perRow] }),
-    ],
-    attributes: { axis: 0 },
-  });
-  return { bytes, factor };
-};
-
-/** A row of zeros is divided by this over 127, which is a normal float32. */
-const smallestRow = 2 ** -100;
-
-/**
- * Columns of the right operand that one integer product takes. The kernel packs them as it goes, from rows
- * that lie as far apart as the operand is wide: at 11008 columns a whole product took three times as long
- * as its pieces, at 4096 one and a half times, at 2048 as long.
- */
-const productColumns = 512;
-const wideProduct = 4096;
-
-/** The pieces [start, end) that a product of so many columns is computed in. */
-const columnPieces = (columns: number): (readonly [number, number])[] => {
-  const size = columns < wideProduct ? columns : productColumns;
-  return Array.from({ length: Math.ceil(columns / size) }, (_, i) => [
-    i * size,
-    Math.min(columns, (i + 1) * size),
-  ]);
-};
-
-/** u8 bytes [M, ·] times int8 weight [N, K] or its transpose, in float32 and by the channels' scales. */
-const integerProduct = (bytes: string, node: Node<'int8_matmul'>, lowering: Lowering): string => {
-  const { emitter, nameOf } = lowering;
-  const [, weight, scales] = node.inputs;
-  const { transposeB } = node.attributes;
-  const one = emitter.filled(1, []);
-  const columns = node.shape[1] ?? 0;
-  const pieces = columnPieces(columns).map(([start, end]) => {
-    const cut = (name: string, axis: number): string => {
-      if (end - start === columns) return name;
-      const bounds = [[start], [end], [axis]].map((list) => emitter.integers(list));
-      return single(lowering, { type: 'Slice', inputs: [name, ...bounds] });
-    };
-    const rows = cut(nameOf(weight), transposeB ? 0 : 1);
-    const right = transposeB
-      ? single(lowering, { type: 'Transpose', inputs: [rows], attributes: { perm: [1, 0] } })
-      : rows;
-    return single(lowering, {
-      type: 'MatMulIntegerToFloat',
-      domain: 'com.microsoft',
-      inputs: [
-        bytes,
-        right,
-        one,
-        transposeB ? cut(nameOf(scales), 0) : one,
-        emitter.byte(zeroLevel),
-      ],
-    });
-  });
-  if (pieces.length === 1) return pieces[0] ?? '';
-  return single(lowering, { type: 'Concat', inputs: pieces, attributes: { axis: 1 } });
-};
-
-const int8Matmul = (node: Node<'int8_matmul'>, lowering: Lowering): string => {
-  const { nameOf } = lowering;
-  const [x, , scales, ...outliers] = node.inputs;
-  const [rows = 1] = x.shape;
-  // Outlier columns are taken out before rounding; the backward direction takes the scales in instead.
-  const factors = node.attributes.transposeB ? outliers[0] : scales;
-  const folded = factors
-    ? single(lowering, { type: 'Mul', inputs: [nameOf(x), nameOf(factors)] })
-    : nameOf(x);
-  const { bytes, factor } = quantiseRows(folded, rows, lowering);
-  const product = integerProduct(bytes, node, lowering);
-  const whole = single(lowering, { type: 'Mul', inputs: [product, factor] });
-  const [, columns, weights] = outliers;
-  if (!columns || !weights) return whole;
-  const taken = single(lowering, {
-    type: 'Gather',
-    inputs: [nameOf(x), nameOf(columns)],
-    attributes: { axis: 1 },
-  });
-  const exact = single(lowering, {
-    type: 'FusedMatMul',
-    domain: 'com.microsoft',
-    inputs: [taken, nameOf(weights)],
-    attributes: { transA: 0, transB: 1, alpha: { float: 1 } },
-  });
-  return single(lowering, { type: 'Add', inputs: [whole, exact] });
 };
 
 /** Two columns share a byte: the low halves first, then the high ones. */
@@ -283,7 +147,13 @@ const rope = (node: Node<'rope'>, lowering: Lowering): string => {
 const lowerings: OpTable<[Lowering], string> = {
   input: ({ attributes }) => attributes.name,
   fill: ({ attributes, shape }, { emitter }) => emitter.filled(attributes.value, shape),
-  add: plain('Add'),
+  add: (node, lowering) => {
+    const sum = lowering.sums.get(node);
+    if (!sum) return plain('Add')(node, lowering);
+    return sum.int8
+      ? int8ProductSum(sum.int8, sum.product, lowering)
+      : productSum(sum.product, sum.rest, lowering);
+  },
   sub: plain('Sub'),
   mul: plain('Mul'),
   max: plain('Max'),
@@ -364,8 +234,10 @@ export const lower = ({ outputs, given = new Map() }: Graph): OnnxModel => {
   const emitter = createEmitter();
   const values = ancestors(outputs.values(), given);
   const names = new Map<Value, string>(given);
+  const { sums, absorbed } = findProductSums(values, { outputs, given });
   const lowering: Lowering = {
     emitter,
+    sums,
     nameOf(value) {
       const name = names.get(value) ?? dispatch(lowerings, value, lowering);
       names.set(value, name);
@@ -376,7 +248,7 @@ export const lower = ({ outputs, given = new Map() }: Graph): OnnxModel => {
   for (const value of values) {
     const name = given.get(value) ?? (isInput(value) ? value.attributes.name : undefined);
     if (name !== undefined) inputs.push({ name, shape: value.shape, dtype: value.dtype });
-    else lowering.nameOf(value);
+    else if (!absorbed.has(value)) lowering.nameOf(value);
   }
   return emitter.finish(
     inputs,
