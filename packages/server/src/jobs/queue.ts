@@ -1,6 +1,7 @@
 // Durable work, on pg-boss: the only file that knows it. Enqueueing takes the caller's transaction, so
 // that a job exists if and only if the state change that wants it does. A job only says "look at this";
 // the truth is in the feature's own rows, so a job that runs twice does no harm.
+import { setTimeout as delay } from 'node:timers/promises';
 import { PgBoss, fromKysely } from 'pg-boss';
 import type { Database, Tx } from '../db/database.ts';
 
@@ -71,13 +72,20 @@ export function createJobQueue(options: {
     },
     close: () => {
       stopping.abort();
-      closing ??=
-        preparing === null
-          ? Promise.resolve()
-          : boss.stop({ graceful: true, timeout: closeSeconds * 1000, close: false });
+      closing ??= preparing === null ? Promise.resolve() : stop(boss, [...definitions.keys()]);
       return closing;
     },
   };
+}
+
+/** Waits for handlers by itself: where any still runs, pg-boss looks again every half second. */
+async function stop(boss: PgBoss, names: readonly string[]): Promise<void> {
+  const idle = Promise.all(names.map((name) => boss.offWork(name, { wait: true })));
+  const abort = new AbortController();
+  const late = delay(closeSeconds * 1000, false, { signal: abort.signal, ref: false });
+  const graceful = await Promise.race([idle.then(() => true), late]);
+  abort.abort();
+  await boss.stop({ graceful, close: false });
 }
 
 async function prepareQueues(boss: PgBoss, names: readonly string[]): Promise<void> {
