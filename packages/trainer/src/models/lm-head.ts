@@ -76,7 +76,7 @@ export interface LmHeadOptions {
   readonly runtime: Runtime;
 }
 
-type Pass = keyof HeadGraphs;
+export type Pass = keyof HeadGraphs;
 
 /** A padded chunk of scored rows. */
 interface Chunk {
@@ -278,20 +278,29 @@ const tensorsOfTiles = (
   );
 };
 
+const chunkSizers = ({ vocab_size: vocabulary }: ModelConfig): Head['sizeFor'] => {
+  const inTiles = chunkSizer(chunkSizes);
+  const whole = chunkSizer(chunkSizes.filter((size) => 4 * size * vocabulary <= maxLogitBytes));
+  return { evaluate: inTiles, train: inTiles, trainAll: whole, logits: whole };
+};
+
+/** The sizes of the chunks that so many scored rows are cut into: each has a session of its own. */
+export const chunkSizesOf = (config: ModelConfig, pass: Pass, scored: number): number[] => {
+  const sizeFor = chunkSizers(config)[pass];
+  const rows = Array.from({ length: scored }, (_, row) => row);
+  return [...new Set(cutIntoChunks(rows, sizeFor).map(({ size }) => size))];
+};
+
 export const createLmHead = (options: LmHeadOptions): LmHead => {
   const { config, table, runtime } = options;
   const sessions = new Map<string, Promise<Session>>();
   const tiles = vocabularyTiles(config);
-  const inTiles = chunkSizer(chunkSizes);
-  const whole = chunkSizer(
-    chunkSizes.filter((size) => 4 * size * config.vocab_size <= maxLogitBytes),
-  );
   const head: Head = {
     ...options,
     workspace: createWorkspace(),
     tiles,
     tileFeeds: tensorsOfTiles(table, tiles),
-    sizeFor: { evaluate: inTiles, train: inTiles, trainAll: whole, logits: whole },
+    sizeFor: chunkSizers(config),
     sessionFor(pass, rows) {
       const key = `${pass} ${rows}`;
       const make = () => runtime.createSession(lower(buildHeadGraphs(config, rows)[pass]));

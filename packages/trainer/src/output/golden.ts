@@ -10,6 +10,9 @@ import type { CausalLm } from '../models/causal-lm.ts';
 const greedyLength = 24;
 const topCount = 64;
 
+/** What a transcript takes at most; a prompt of plain text is a few words. */
+export const goldenLimits = { tokens: greedyLength, textTokens: 16 } as const;
+
 export interface GoldenPrompt {
   readonly messages: readonly ChatMessage[];
   /** The answer in the data: a guess of what a trained model says, which saves passes. */

@@ -8,7 +8,8 @@ import type { GoldenPrompt } from '../output/golden.ts';
 import type { RunData } from './load-data.ts';
 import type { Run } from './run.ts';
 
-const promptsOfEach = 4;
+/** Of the held-out and of the training rows. */
+export const promptsOfEach = 4;
 /** Characters of plain text that make a prompt; short enough for the smallest contexts. */
 const textPromptLength = 40;
 

@@ -5,7 +5,8 @@ import type { ModelConfig } from '@corral/formats';
 import { methodTraits } from '../config/methods.ts';
 import type { StepPlan } from '../data/data-set.ts';
 import type { PackedBatch } from '../models/causal-lm.ts';
-import type { Sizes, Work, WorkShape } from './estimate.ts';
+import type { Work, WorkShape } from './count-work.ts';
+import type { Sizes } from './estimate.ts';
 import type { Speed } from './probe.ts';
 
 /** Starting the process and opening the tokenizer. */

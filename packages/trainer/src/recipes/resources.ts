@@ -5,8 +5,9 @@ import { CorralError } from '@corral/contracts';
 import { checkpointBytes } from '../checkpoint/checkpoint.ts';
 import type { Sized } from '../checkpoint/checkpoint.ts';
 import { readSavings, writeSavings } from '../output/resolved-file.ts';
-import { type MemoryChoice, estimateRun } from './estimate.ts';
+import { estimateRun } from './estimate.ts';
 import type { RunData } from './load-data.ts';
+import type { MemoryChoice } from './run-memory.ts';
 import type { Run } from './run.ts';
 
 /** Events, transcripts, model card: small, but not nothing. */
