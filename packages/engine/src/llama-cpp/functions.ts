@@ -82,6 +82,8 @@ export interface LlamaFunctions {
   createThreadpool(threads: number): Address;
   freeThreadpool(pool: Address): void;
   tensorName(tensor: Address): string;
+  /** Bytes of its numbers. */
+  tensorBytes(tensor: Address): number | bigint;
   /** Copies `size` bytes to `offset` of the tensor, and again for each of `copies` strides. */
   setTensorRows(
     tensor: Address,
@@ -115,7 +117,10 @@ type VocabularyFunction =
   | 'spelling'
   | 'tokenize'
   | 'piece';
-type TensorFunctions = Pick<LlamaFunctions, 'tensorName' | 'setTensorRows' | 'hasGpu'>;
+type TensorFunctions = Pick<
+  LlamaFunctions,
+  'tensorName' | 'tensorBytes' | 'setTensorRows' | 'hasGpu'
+>;
 
 // ggml_backend_sched_eval_callback; the address as a number costs less than a pointer object.
 const evalPrototype = koffi.proto('bool corral_eval_callback(uint64_t, bool, void *)');
@@ -237,6 +242,7 @@ function bindTensors(ggml: Library, base: Library): TensorFunctions {
   const gpuDevices = [1, 2]; // GGML_BACKEND_DEVICE_TYPE_GPU, _IGPU
   return {
     tensorName: base.func('const char *ggml_get_name(void *)'),
+    tensorBytes: base.func('size_t ggml_nbytes(void *)'),
     setTensorRows: base.func(
       'void ggml_backend_tensor_set_2d(void *, void *, size_t, size_t, size_t, size_t, size_t)',
     ),

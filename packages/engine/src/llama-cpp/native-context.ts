@@ -2,6 +2,7 @@
 // Owns the native context. Knows nothing of requests.
 import koffi from 'koffi';
 import { CorralError } from '@corral/contracts';
+import { createEvaluation, type Evaluation } from './evaluation.ts';
 import { openLlama, type Address } from './functions.ts';
 import { createBatch } from './native-batch.ts';
 import { createSequenceMemory } from './native-memory.ts';
@@ -12,7 +13,6 @@ import type {
   NativeAdapter,
   NativeContext,
 } from './native-types.ts';
-import { createRankMask, type RankMask } from './rank-mask.ts';
 import type { NativeStack } from './stack-types.ts';
 import { splitRows } from './ubatch-rows.ts';
 
@@ -25,7 +25,11 @@ const outcomes: Readonly<Record<number, DecodeOutcome>> = {
 const failed = (reason: string): CorralError =>
   new CorralError('engine_failed', { params: { reason } });
 
-function openContext(model: Address, options: ContextOptions, mask: RankMask | null): Address {
+function openContext(
+  model: Address,
+  options: ContextOptions,
+  evaluation: Evaluation | null,
+): Address {
   const llama = openLlama();
   const params = llama.contextParams();
   params.n_ctx = options.sharedTokens ?? options.sequenceTokens * options.sequences;
@@ -40,7 +44,7 @@ function openContext(model: Address, options: ContextOptions, mask: RankMask | n
   // Embeddings of tokens, pooled on our side: one context serves every pooling.
   params.embeddings = options.embeddings ?? false;
   params.pooling_type = 0; // LLAMA_POOLING_TYPE_NONE
-  if (mask) params.cb_eval = mask.address;
+  if (evaluation) params.cb_eval = evaluation.address;
   const context = llama.createContext(model, params);
   if (!context) throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
   return context;
@@ -95,8 +99,10 @@ function createActiveAdapter(context: Address) {
 
 export function createContext(parts: ContextParts, options: ContextOptions): NativeContext {
   const llama = openLlama();
-  const mask = options.stacks ? createRankMask() : null;
-  const context = openContext(parts.model, options, mask);
+  // On a GPU each stop would wait for the device, and weights lie elsewhere.
+  const evaluation = options.stacks || !llama.hasGpu() ? createEvaluation() : null;
+  const { mask, warmer } = evaluation ?? {};
+  const context = openContext(parts.model, options, evaluation);
   // Without a pool each decode starts and joins its threads.
   const pool = parts.threadPool(options.threads);
   if (pool) llama.attachThreadpool(context, pool, pool);
@@ -125,9 +131,12 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
     outputs: options.outputs,
     decode: () => {
       mask?.begin(() => splitRows(batch.rows(), split));
+      warmer?.begin(batch.size);
       const start = performance.now();
       const outcome = outcomes[llama.decode(context, batch.struct())] ?? 'failed';
-      decodeMs += performance.now() - start;
+      const ms = performance.now() - start;
+      decodeMs += ms;
+      warmer?.end(ms);
       if (outcome === 'ok') stackFailure ??= mask?.end() ?? null;
       return stackFailure === null ? outcome : 'failed';
     },
@@ -153,7 +162,7 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
       if (!open) return;
       open = false;
       llama.freeContext(context);
-      mask?.close();
+      evaluation?.close();
     },
   };
 }

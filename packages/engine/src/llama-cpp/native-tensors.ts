@@ -21,6 +21,10 @@ const maxProducts = 4096;
 export interface NativeTensors {
   /** Address of the tensor's first source; 0 = none. */
   firstSource(tensor: number): number;
+  /** Numbers of a row, and rows, of the first matrix of a tensor. */
+  shape(tensor: number): { readonly columns: number; readonly rows: number };
+  /** Where its numbers lie. */
+  data(tensor: number): number;
   /** A computed two-dimensional float32 tensor, row-major; null when it is of another type. */
   floats(tensor: number): { rows: number; columns: number; values: Float32Array } | null;
 }
@@ -50,6 +54,11 @@ export function createNativeTensors(): NativeTensors {
 
   return {
     firstSource: (tensor) => pointer(seek(tensor) + firstSource),
+    shape: (tensor) => {
+      const at = seek(tensor) + columns;
+      return { columns: current[at] as number, rows: current[at + 2] as number };
+    },
+    data: (tensor) => pointer(seek(tensor) + data),
     floats: (tensor) => {
       const at = seek(tensor);
       if (current[at + type] !== float32Type) return null;

@@ -1,9 +1,8 @@
 // Different adapters in one decode. The weights of several adapters lie side by side in one "stack"
 // (native-stack.ts); llama.cpp computes A·x for all of their ranks, and this, its evaluation callback, clears
-// for each row the ranks that are not its sequence's own, before B is applied. A callback costs 70 ns for
-// each node of the graph, a stop 5–10 µs. Nothing may be thrown through native code: failures are kept.
-import { registerEvalCallback } from './functions.ts';
-import { createNativeTensors, type NativeTensors } from './native-tensors.ts';
+// for each row the ranks that are not its sequence's own, before B is applied. A stop costs 3 to 5 µs.
+// Nothing may be thrown through native code: failures are kept.
+import type { NativeTensors } from './native-tensors.ts';
 import type { RankRange } from './stack-types.ts';
 import type { UbatchRows } from './ubatch-rows.ts';
 
@@ -17,16 +16,14 @@ export interface MaskedStack {
 }
 
 export interface RankMask {
-  /** For `cb_eval`. */
-  readonly address: bigint;
+  /** For `cb_eval`: asks before a node is computed, else tells that it has been. */
+  evaluate(tensor: number, ask: boolean): boolean;
   /** The stack of the following decodes and the ranks of each sequence (null = none); null = clear nothing. */
   use(stack: MaskedStack | null, ranks: readonly (RankRange | null)[] | null): void;
   /** Before a decode: the rows it will compute; asked for only when some are to be cleared. */
   begin(ubatches: () => readonly UbatchRows[]): void;
   /** After a decode: what was not as expected, null when all went well. */
   end(): string | null;
-  /** The context must be gone. Idempotent. */
-  close(): void;
 }
 
 /** Floats to clear in a product [rows, width]: pairs of start and end, neighbours joined. */
@@ -56,7 +53,7 @@ interface UbatchSpans {
   readonly outputSpans: readonly number[];
 }
 
-class Mask {
+class Mask implements RankMask {
   #stack: MaskedStack | null = null;
   #ranks: readonly (RankRange | null)[] | null = null;
   #ubatches: readonly UbatchSpans[] = [];
@@ -65,7 +62,11 @@ class Mask {
   /** The A of the first stop of a ubatch: when it is met again, the next one has begun. */
   #first = 0;
   #failure: string | null = null;
-  readonly #tensors: NativeTensors = createNativeTensors();
+  readonly #tensors: NativeTensors;
+
+  constructor(tensors: NativeTensors) {
+    this.#tensors = tensors;
+  }
 
   use(stack: MaskedStack | null, ranks: readonly (RankRange | null)[] | null): void {
     this.#stack = stack;
@@ -130,18 +131,4 @@ class Mask {
   }
 }
 
-export function createRankMask(): RankMask {
-  const mask = new Mask();
-  const registered = registerEvalCallback((tensor, ask) => mask.evaluate(Number(tensor), ask));
-  let open = true;
-  return {
-    address: registered.address,
-    use: (stack, ranks) => mask.use(stack, ranks),
-    begin: (ubatches) => mask.begin(ubatches),
-    end: () => mask.end(),
-    close: () => {
-      if (open) registered.release();
-      open = false;
-    },
-  };
-}
+export const createRankMask = (tensors: NativeTensors): RankMask => new Mask(tensors);

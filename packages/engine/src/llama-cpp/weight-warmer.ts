@@ -1,0 +1,77 @@
+// Reads a matrix's weights from end to end just before they are multiplied. ggml's products of a few rows (2 to
+// about 30) walk over four rows of weights at a time, which keeps processors from fetching ahead: they wait for
+// memory at every line, and read at 3 GB/s what can be read at 28. A plain pass brings the matrix into the
+// processor's caches first. Nothing is computed in another way. Whether it pays depends on processor, format and
+// number of rows, so both ways are tried (warmth-trial.ts). For an evaluation callback, on a CPU.
+import koffi from 'koffi';
+import { openLlama } from './functions.ts';
+import type { NativeTensors } from './native-tensors.ts';
+import { createWarmthTrial } from './warmth-trial.ts';
+
+export interface WeightWarmer {
+  /** Before a decode of so many tokens. */
+  begin(tokens: number): void;
+  /** Before a node is computed. True: it must be, before others are asked for. */
+  ask(tensor: number): boolean;
+  /** After the decode, which took `ms`. */
+  end(ms: number): void;
+}
+
+/** A larger matrix does not stay in the caches until it is read. */
+const mostBytes = 2 ** 25;
+/** What is warmed before something must be computed: about a third of a second-level cache. */
+const aheadBytes = 300_000;
+
+type Bytes = Uint8Array<ArrayBufferLike>;
+
+/** Two views of the same memory: comparing one with itself would read nothing. */
+interface Weights {
+  readonly one: Bytes;
+  readonly other: Bytes;
+  readonly rows: number;
+}
+
+export function createWeightWarmer(tensors: NativeTensors): WeightWarmer {
+  const trial = createWarmthTrial();
+  /** By address; null for what is no matrix of weights. */
+  const known = new Map<number, Weights | null>();
+  let isOn = false;
+  let tokens = 0;
+  let ahead = 0;
+
+  function look(source: number): Weights | null {
+    const llama = openLlama();
+    const name = source === 0 ? '' : llama.tensorName(BigInt(source));
+    if (!/\.(weight|lora_[ab])$/.test(name)) return null;
+    const bytes = Number(llama.tensorBytes(BigInt(source)));
+    if (bytes > mostBytes) return null;
+    const memory = koffi.view(BigInt(tensors.data(source)), bytes);
+    const { rows } = tensors.shape(source);
+    return { one: new Uint8Array(memory), other: new Uint8Array(memory), rows };
+  }
+
+  return {
+    begin: (count) => {
+      tokens = count;
+      ahead = 0;
+      isOn = trial.choose(count);
+    },
+    ask: (tensor) => {
+      if (!isOn) return false;
+      const source = tensors.firstSource(tensor);
+      let weights = known.get(source);
+      if (weights === undefined) {
+        weights = look(source);
+        known.set(source, weights);
+      }
+      // Rows of an embedding are picked, not multiplied.
+      if (!weights || tensors.shape(tensor).columns !== weights.rows) return false;
+      Buffer.compare(weights.one, weights.other);
+      ahead += weights.one.byteLength;
+      if (ahead < aheadBytes) return false;
+      ahead = 0;
+      return true;
+    },
+    end: (ms) => trial.record(tokens, isOn, ms),
+  };
+}
