@@ -89,6 +89,19 @@ interface Spawned {
 /** A server lives long and does little at a time: V8's usual 16 MiB for new objects only make it larger. */
 const nodeOptions = ['--max-semi-space-size=4'];
 
+/**
+ * Where Node keeps compiled code between starts. Node would make the home, too, open to all: so it is made
+ * first. A home that cannot be made is the server's to explain.
+ */
+function codeCache(home: string): Readonly<Record<string, string>> {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    return { NODE_COMPILE_CACHE: join(home, 'cache', 'code') };
+  } catch {
+    return {};
+  }
+}
+
 function spawnServer(
   context: Context,
   { host, port, keep = false, onLine }: ServerOptions,
@@ -96,8 +109,7 @@ function spawnServer(
   const entry = fileURLToPath(import.meta.resolve('@corral/server/main'));
   const command = [...nodeOptions, entry];
   const env = {
-    // Compiled code of the last start, of which Node makes sure that it is still that of the files.
-    NODE_COMPILE_CACHE: join(context.home, 'cache', 'code'),
+    ...codeCache(context.home),
     ...context.env,
     CORRAL_HOME: context.home,
     CORRAL_HOST: host,
