@@ -61,6 +61,11 @@ CASES = {
         model_type="llama",
         rope_scaling=dict(rope_type="linear", factor=2.0),
     ),
+    "qwen2-yarn": dict(
+        architectures=["Qwen2ForCausalLM"],
+        model_type="qwen2",
+        rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
+    ),
     # 48 is no multiple of a Q8_0 block: such matrices become float16.
     "llama-odd-width": dict(
         architectures=["LlamaForCausalLM"], model_type="llama", hidden_size=48, head_dim=12

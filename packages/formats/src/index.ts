@@ -36,7 +36,7 @@ export {
   type RopeScaling,
 } from './model-config.ts';
 export { readModelConfig } from './read-model-config.ts';
-export { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
+export { ropeFactors, ropeFrequencies, ropeMagnitude } from './rope-frequencies.ts';
 export { writeWeightsFolder, type FolderDtype } from './model-folder.ts';
 export {
   convertFolderToGguf,

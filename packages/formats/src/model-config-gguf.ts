@@ -11,6 +11,7 @@ import {
 } from './gguf-metadata.ts';
 import type { GgufFile } from './gguf-reader.ts';
 import { checkModelConfig, type ModelConfig, type RopeScaling } from './model-config.ts';
+import { yarnMagnitude } from './rope-frequencies.ts';
 
 /** What is needed of a GGUF; without tensors, ties and padded vocabularies cannot be seen. */
 export type GgufHead = Pick<GgufFile, 'metadata'> & Partial<Pick<GgufFile, 'tensors'>>;
@@ -46,9 +47,59 @@ function readScaling(metadata: GgufMetadata, architecture: string): RopeScaling 
   const type = metadataString(metadata, `${prefix}.type`) ?? 'linear';
   if (type === 'none' || factor === undefined || factor === 0 || factor === 1) return null;
   if (type === 'linear') return { type, factor: shortestFloat32(factor) };
-  throw new FormatError(`rope scaling "${type}" is not supported; linear is`, {
+  if (type === 'yarn') return readYarn(metadata, architecture, shortestFloat32(factor));
+  throw new FormatError(`rope scaling "${type}" is not supported; linear and yarn are`, {
     code: 'model_unsupported',
   });
+}
+
+/** llama.cpp computes with these whatever a file says, and rounds the borders between waves. */
+const yarnBetas = { beta_fast: 32, beta_slow: 1 } as const;
+
+/** As llama.cpp serves it: `attn_factor` multiplies what follows from `factor`. */
+function readYarn(metadata: GgufMetadata, architecture: string, factor: number): RopeScaling {
+  const read = (key: string): number | undefined =>
+    metadataNumber(metadata, `${architecture}.${key}`);
+  const longest = read('context_length') ?? 0;
+  return {
+    type: 'yarn',
+    factor,
+    original_max_position_embeddings: read('rope.scaling.original_context_length') ?? longest,
+    ...yarnBetas,
+    attention_factor: yarnMagnitude(factor) * (read('rope.scaling.attn_factor') ?? 1),
+    truncate: true,
+  };
+}
+
+const isClose = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-6 * Math.abs(b);
+
+/** Null, or why llama.cpp would compute other angles than the model was trained with. */
+export function unservableRope({ rope_scaling: scaling }: ModelConfig): string | null {
+  if (scaling?.type !== 'yarn') return null;
+  for (const key of ['beta_fast', 'beta_slow'] as const)
+    if (scaling[key] !== yarnBetas[key])
+      return `rope scaling yarn with ${key} ${scaling[key]}: llama.cpp computes with ${yarnBetas[key]}`;
+  return scaling.truncate ? null : 'rope scaling yarn without "truncate": llama.cpp truncates';
+}
+
+/** As llama.cpp's converter writes it, and `attn_factor`, which is what llama.cpp reads of the attention factor. */
+function yarnEntries({
+  factor,
+  original_max_position_embeddings: context,
+  attention_factor: attention,
+}: Extract<RopeScaling, { type: 'yarn' }>): [string, GgufValue][] {
+  const plain = yarnMagnitude(factor);
+  return [
+    ['rope.scaling.type', gguf.string('yarn')],
+    ['rope.scaling.factor', gguf.float32(factor)],
+    ['rope.scaling.original_context_length', gguf.uint32(context)],
+    ...(isClose(attention, plain)
+      ? []
+      : ([
+          ['rope.scaling.yarn_attn_factor', gguf.float32(attention)],
+          ['rope.scaling.attn_factor', gguf.float32(attention / plain)],
+        ] as [string, GgufValue][])),
+  ];
 }
 
 function readVocabularySize({ metadata, tensors }: GgufHead, architecture: string): number {
@@ -127,6 +178,7 @@ export function modelConfigToGguf(config: ModelConfig): GgufMetadata {
     entries.push(['rope.scaling.type', gguf.string('linear')]);
     entries.push(['rope.scaling.factor', gguf.float32(config.rope_scaling.factor)]);
   }
+  if (config.rope_scaling?.type === 'yarn') entries.push(...yarnEntries(config.rope_scaling));
   return new Map([
     ['general.architecture', gguf.string(architecture)],
     ...entries.map(([key, value]): [string, GgufValue] => [`${architecture}.${key}`, value]),

@@ -8,7 +8,7 @@ import {
   type ModelConfig,
   type RopeScaling,
 } from './model-config.ts';
-import { scalingOfFactors } from './rope-frequencies.ts';
+import { scalingOfFactors, yarnMagnitude } from './rope-frequencies.ts';
 import { isJsonObject, type JsonObject } from './strict-json.ts';
 
 const unsupported = (reason: string): FormatError =>
@@ -48,6 +48,25 @@ function ropeObject(json: JsonObject): JsonObject {
   return { ...flat, rope_theta: flat['rope_theta'] ?? json['rope_theta'] };
 }
 
+/** Defaults are those of transformers, modeling_rope_utils.py, _compute_yarn_parameters. */
+function readYarn(rope: JsonObject, longest: number): RopeScaling {
+  const factor = numberAt(rope, 'factor');
+  const { mscale, mscale_all_dim: all } = rope;
+  const inferred =
+    typeof mscale === 'number' && typeof all === 'number' && mscale !== 0 && all !== 0
+      ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, all)
+      : yarnMagnitude(factor);
+  return {
+    type: 'yarn',
+    factor,
+    original_max_position_embeddings: numberAt(rope, 'original_max_position_embeddings', longest),
+    beta_fast: numberAt(rope, 'beta_fast', 32) || 32,
+    beta_slow: numberAt(rope, 'beta_slow', 1) || 1,
+    attention_factor: numberAt(rope, 'attention_factor', inferred),
+    truncate: rope['truncate'] !== false,
+  };
+}
+
 function readScaling(rope: JsonObject, longest: number): RopeScaling | null {
   const type = rope['rope_type'] ?? rope['type'] ?? 'default';
   if (type === 'default') return null;
@@ -60,7 +79,10 @@ function readScaling(rope: JsonObject, longest: number): RopeScaling | null {
       high_freq_factor: numberAt(rope, 'high_freq_factor'),
       original_max_position_embeddings: numberAt(rope, 'original_max_position_embeddings', longest),
     };
-  throw unsupported(`rope scaling ${JSON.stringify(type)} is not supported; linear and llama3 are`);
+  if (type === 'yarn') return readYarn(rope, longest);
+  throw unsupported(
+    `rope scaling ${JSON.stringify(type)} is not supported; linear, llama3 and yarn are`,
+  );
 }
 
 /** What transformers takes when a config.json leaves a key out; other keys have one default for all. */

@@ -1,8 +1,8 @@
 // One shape from every spelling of it; shapes that cannot be are refused.
 import { describe, expect, test } from 'vitest';
 import { expectedTensors } from './expected-tensors.ts';
-import { gguf } from './gguf-metadata.ts';
-import { modelConfigFromGguf, modelConfigToGguf } from './model-config-gguf.ts';
+import { gguf, metadataNumber } from './gguf-metadata.ts';
+import { modelConfigFromGguf, modelConfigToGguf, unservableRope } from './model-config-gguf.ts';
 import { modelConfigFromJson, modelConfigToJson } from './model-config-json.ts';
 import type { ModelConfig } from './model-config.ts';
 import { ropeFactors, ropeFrequencies } from './rope-frequencies.ts';
@@ -128,7 +128,7 @@ describe('config.json', () => {
     ],
     [{ model_type: 'gemma3' }, 'model_unsupported', /"gemma3" is not supported/],
     [{ hidden_act: 'gelu' }, 'model_unsupported', /"gelu"/],
-    [{ rope_scaling: { rope_type: 'yarn' } }, 'model_unsupported', /"yarn"/],
+    [{ rope_scaling: { rope_type: 'longrope' } }, 'model_unsupported', /"longrope"/],
     [{ mlp_bias: true }, 'model_unsupported', /biases/],
     [{ num_hidden_layers: 1000 }, 'model_file_invalid', /num_hidden_layers is 1000/],
     [{ num_key_value_heads: 5 }, 'model_file_invalid', /cannot share 5/],
@@ -169,15 +169,65 @@ describe('GGUF metadata', () => {
     expect(config).toEqual({ ...scaled, architecture: 'llama' });
   });
 
+  test('keeps yarn, and an attention factor of its own as llama.cpp reads it', () => {
+    const rope_scaling = {
+      type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 64,
+      beta_fast: 32,
+      beta_slow: 1,
+      attention_factor: 1.25,
+      truncate: true,
+    } as const;
+    const metadata = modelConfigToGguf({ ...small, rope_scaling });
+    expect(modelConfigFromGguf({ metadata }).rope_scaling).toEqual({
+      ...rope_scaling,
+      attention_factor: expect.closeTo(1.25, 6),
+    });
+    expect(metadataNumber(metadata, 'llama.rope.scaling.attn_factor')).toBeCloseTo(
+      1.25 / (0.1 * Math.log(4) + 1),
+      6,
+    );
+  });
+
   test.each([
     ['general.architecture', gguf.string('mamba'), /"mamba" is not supported/],
-    ['llama.rope.scaling.type', gguf.string('yarn'), /yarn/],
+    ['llama.rope.scaling.type', gguf.string('longrope'), /"longrope"/],
     ['llama.block_count', gguf.uint32(513), /num_hidden_layers is 513/],
   ])('with %s = %j is refused', (key, value, says) => {
     const linear = { ...small, rope_scaling: { type: 'linear', factor: 4 } } as const;
     const metadata = new Map([...modelConfigToGguf(linear), [key, value]]);
     expect(() => modelConfigFromGguf({ metadata })).toThrow(says);
   });
+});
+
+describe('yarn in config.json', () => {
+  const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 64 };
+
+  test('has the defaults of transformers', () => {
+    const read = (more: object) =>
+      modelConfigFromJson({ ...version4, rope_scaling: { ...yarn, ...more } }).rope_scaling;
+    expect(read({})).toEqual({
+      type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 64,
+      beta_fast: 32,
+      beta_slow: 1,
+      attention_factor: 0.1 * Math.log(4) + 1,
+      truncate: true,
+    });
+    expect(read({ mscale: 1, mscale_all_dim: 1 })).toMatchObject({ attention_factor: 1 });
+    const config = modelConfigFromJson({ ...version4, rope_scaling: yarn });
+    expect(modelConfigFromJson(modelConfigToJson(config, 'float32'))).toEqual(config);
+  });
+
+  test.each([{ beta_fast: 16 }, { beta_slow: 2 }, { truncate: false }])(
+    'with %j is trained, and not converted: llama.cpp would compute other angles',
+    (more) => {
+      const config = modelConfigFromJson({ ...version4, rope_scaling: { ...yarn, ...more } });
+      expect(unservableRope(config)).toContain('llama.cpp');
+    },
+  );
 });
 
 describe('rotary frequencies', () => {

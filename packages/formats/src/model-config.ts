@@ -17,6 +17,19 @@ export type RopeScaling =
       readonly high_freq_factor: number;
       readonly original_max_position_embeddings: number;
     }
+  /** YaRN (Peng et al. 2023, arXiv:2309.00071): waves that turn often are kept, slow ones divided by `factor`. */
+  | {
+      readonly type: 'yarn';
+      readonly factor: number;
+      readonly original_max_position_embeddings: number;
+      /** Turns within the original context from which a wave is kept, and below which it is divided. */
+      readonly beta_fast: number;
+      readonly beta_slow: number;
+      /** Cosine and sine are multiplied by it. */
+      readonly attention_factor: number;
+      /** Borders between waves are whole pairs. */
+      readonly truncate: boolean;
+    }
   /** What GGUF stores of `llama3` (`rope_freqs.weight`): each frequency is divided by its factor. */
   | { readonly type: 'factors'; readonly factors: readonly number[] };
 

@@ -8,7 +8,7 @@ import { expectedTensors } from './expected-tensors.ts';
 import { FormatError } from './format-error.ts';
 import { gguf, type GgufMetadata } from './gguf-metadata.ts';
 import { writeGguf, type GgufTensorToWrite, type GgufToWrite } from './gguf-writer.ts';
-import { modelConfigToGguf } from './model-config-gguf.ts';
+import { modelConfigToGguf, unservableRope } from './model-config-gguf.ts';
 import { permutesQk, type ModelConfig } from './model-config.ts';
 import { openModelWeights, type ModelWeights } from './model-weights.ts';
 import { permuteQk } from './permute-qk.ts';
@@ -96,6 +96,8 @@ function ropeTensors(config: ModelConfig): GgufTensorToWrite[] {
 
 /** FormatError `model_unsupported` for tensors or tokenizers that llama.cpp has no place for. */
 export function modelToGguf(model: ModelToConvert, form: GgufForm): GgufToWrite {
+  const reason = unservableRope(model.config);
+  if (reason !== null) throw new FormatError(reason, { code: 'model_unsupported' });
   const metadata: GgufMetadata = new Map([
     ...modelConfigToGguf(model.config),
     ['general.type', gguf.string('model')],

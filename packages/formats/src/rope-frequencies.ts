@@ -1,5 +1,6 @@
 // The angular frequencies of rotary position embedding, with the scalings of the Llama family applied.
-// Sources: RoFormer (arXiv 2104.09864) for the base; transformers modeling_rope_utils.py for `llama3`.
+// Sources: RoFormer (arXiv 2104.09864) for the base; transformers modeling_rope_utils.py for `llama3`
+// and `yarn`.
 import type { ModelConfig, RopeScaling } from './model-config.ts';
 
 /** How much slower each of the head_dim / 2 frequencies of `llama3` turns. */
@@ -18,6 +19,36 @@ function llama3Factors(
   });
 }
 
+type Yarn = Extract<RopeScaling, { type: 'yarn' }>;
+
+/** What cosine and sine are multiplied by where a config does not say: 0.1·ln(factor) + 1. */
+export const yarnMagnitude = (factor: number, mscale = 1): number =>
+  factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
+
+/** How much of each frequency is kept, 1 to 0; the rest of it is divided by `factor`. */
+function yarnKept(
+  { original_max_position_embeddings: context, beta_fast, beta_slow, truncate }: Yarn,
+  { head_dim: size, rope_theta: theta }: Pick<ModelConfig, 'head_dim' | 'rope_theta'>,
+): number[] {
+  /** The pair that makes `turns` turns within the original context. */
+  const pairOf = (turns: number): number =>
+    (size * Math.log(context / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const [fast, slow] = [pairOf(beta_fast), pairOf(beta_slow)];
+  const low = Math.max(truncate ? Math.floor(fast) : fast, 0);
+  const high = Math.min(truncate ? Math.ceil(slow) : slow, size - 1);
+  const width = Math.max(0.001, high - low);
+  return Array.from(
+    { length: size / 2 },
+    (_, i) => 1 - Math.min(1, Math.max(0, (i - low) / width)),
+  );
+}
+
+/** Cosine and sine of a model's rotary angles are multiplied by this. */
+export const ropeMagnitude = ({
+  rope_scaling: scaling,
+}: Pick<ModelConfig, 'rope_scaling'>): number =>
+  scaling?.type === 'yarn' ? scaling.attention_factor : 1;
+
 /** Radians per position for each of the head_dim / 2 rotated pairs. */
 export function ropeFrequencies(
   config: Pick<ModelConfig, 'head_dim' | 'rope_theta' | 'rope_scaling'>,
@@ -34,6 +65,13 @@ export function ropeFrequencies(
     }
     case 'factors':
       return Float64Array.from(base, (frequency, i) => frequency / (scaling.factors[i] ?? 1));
+    case 'yarn': {
+      const kept = yarnKept(scaling, config);
+      return Float64Array.from(base, (frequency, i) => {
+        const share = kept[i] ?? 1;
+        return (frequency / scaling.factor) * (1 - share) + frequency * share;
+      });
+    }
     default:
       return scaling satisfies never;
   }
@@ -46,7 +84,8 @@ export function ropeFrequencies(
 export function ropeFactors(
   config: Pick<ModelConfig, 'head_dim' | 'rope_theta' | 'rope_scaling'>,
 ): Float32Array<ArrayBuffer> | null {
-  if (config.rope_scaling === null || config.rope_scaling.type === 'linear') return null;
+  const type = config.rope_scaling?.type;
+  if (type !== 'llama3' && type !== 'factors') return null;
   const base = ropeFrequencies({ ...config, rope_scaling: null });
   const scaled = ropeFrequencies(config);
   return Float32Array.from(base, (frequency, i) => frequency / (scaled[i] ?? frequency));

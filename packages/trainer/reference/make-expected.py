@@ -78,6 +78,14 @@ LLAMA3_ROPE = dict(
 LINEAR_ROPE = dict(rope_type="linear", rope_theta=10000.0, factor=4.0)
 
 
+YARN_ROPE = dict(
+    rope_type="yarn",
+    rope_theta=10000.0,
+    factor=4.0,
+    original_max_position_embeddings=64,
+)
+
+
 def plain_rope(theta):
     return dict(rope_type="default", rope_theta=theta)
 
@@ -98,6 +106,21 @@ CASES = {
     "llama-linear-rope": (
         transformers.LlamaConfig,
         dict(tie_word_embeddings=False, rope_parameters=LINEAR_ROPE),
+    ),
+    # As Qwen2.5's cards give it; then every knob that yarn has.
+    "qwen25-yarn": (transformers.Qwen2Config, dict(tie_word_embeddings=True, rope_parameters=YARN_ROPE)),
+    "llama-yarn-knobs": (
+        transformers.LlamaConfig,
+        dict(
+            tie_word_embeddings=False,
+            rope_parameters={
+                **YARN_ROPE,
+                "beta_fast": 8.0,
+                "beta_slow": 2.0,
+                "attention_factor": 1.3,
+                "truncate": False,
+            },
+        ),
     ),
     # 7B and 13B: as many key/value heads as heads.
     "llama2-7b": (transformers.LlamaConfig, dict(tie_word_embeddings=False, num_key_value_heads=4)),

@@ -34,6 +34,15 @@ const llama3 = {
   high_freq_factor: 4,
   original_max_position_embeddings: 64,
 } as const;
+const yarn = {
+  type: 'yarn',
+  factor: 4,
+  original_max_position_embeddings: 64,
+  beta_fast: 32,
+  beta_slow: 1,
+  attention_factor: 0.1 * Math.log(4) + 1,
+  truncate: true,
+} as const;
 const knobs = (architecture: Architecture, rest: Partial<ModelConfig>): ModelConfig => ({
   ...tinyConfig,
   architecture,
@@ -46,6 +55,20 @@ const cases = {
   qwen3: knobs('qwen3', { qk_norm: true }),
   'mistral-window': knobs('mistral', { sliding_window: 24 }),
   'llama-linear-rope': knobs('llama', { rope_scaling: { type: 'linear', factor: 4 } }),
+  'qwen25-yarn': knobs('qwen2', {
+    tie_word_embeddings: true,
+    attention_bias: true,
+    rope_scaling: yarn,
+  }),
+  'llama-yarn-knobs': knobs('llama', {
+    rope_scaling: {
+      ...yarn,
+      beta_fast: 8,
+      beta_slow: 2,
+      attention_factor: 1.3,
+      truncate: false,
+    },
+  }),
   'llama2-7b': knobs('llama', { num_key_value_heads: 4 }),
   'llama2-70b': knobs('llama', { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 8 }),
   llama32: knobs('llama', {

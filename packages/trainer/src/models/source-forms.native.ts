@@ -37,6 +37,18 @@ const cases: Record<string, ModelConfig> = {
     },
   },
   'llama, linear': { ...base, rope_scaling: { type: 'linear', factor: 2 } },
+  'llama, yarn': {
+    ...base,
+    rope_scaling: {
+      type: 'yarn',
+      factor: 4,
+      original_max_position_embeddings: 16,
+      beta_fast: 32,
+      beta_slow: 1,
+      attention_factor: 0.1 * Math.log(4) + 1,
+      truncate: true,
+    },
+  },
   mistral: { ...base, architecture: 'mistral', sliding_window: 8 },
   qwen2: { ...base, architecture: 'qwen2', attention_bias: true },
   qwen3: { ...base, architecture: 'qwen3', qk_norm: true },
