@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CorralError } from '@corral/contracts';
 
-export interface StoredArtifact {
+interface StoredArtifact {
   /** Lower-case hexadecimal. */
   readonly sha256: string;
   readonly bytes: number;

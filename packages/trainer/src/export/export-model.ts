@@ -97,7 +97,7 @@ async function openMerged({ adapter, base }: ModelSource): Promise<ModelWeights>
   const weights = await withCodes(base, () => openModelWeights(base));
   if (products === null) return weights;
   try {
-    return await withCodes(base, () => Promise.resolve(withLora(weights, products)));
+    return await withCodes(base, async () => withLora(weights, products));
   } catch (error) {
     await weights.close();
     throw error;

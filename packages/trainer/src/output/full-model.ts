@@ -62,6 +62,19 @@ async function writeForm(
   await sink.commit();
 }
 
+/**
+ * Refuses before training what could not be written after it. Throws FormatError `model_unsupported` for a
+ * shape or a tokenizer that config.json or GGUF has no place for.
+ */
+export function checkWritable({
+  modelConfig: config,
+  tokenizer,
+  name,
+}: Omit<ModelToSave, 'parameters'>): void {
+  modelConfigToJson(config, 'float32');
+  modelToGguf({ name, config, tokenizer, tensors: [] }, 'F16');
+}
+
 /** Writes the Hugging Face folder and both GGUF files into `output`. */
 export async function saveModel(output: string, model: ModelToSave): Promise<void> {
   await writeFolder(output, model);

@@ -4,9 +4,10 @@
 //   train → the loop                          save  → model, transcripts, record          close
 import { basename } from 'node:path';
 import { readTokenizerFiles } from '../data/open-tokenizer.ts';
+import { withCodes } from '../format-errors.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
-import { saveModel } from '../output/full-model.ts';
+import { checkWritable, saveModel } from '../output/full-model.ts';
 import { requireSane } from './divergence.ts';
 import { finishRun, saveGolden } from './finish.ts';
 import { loadData } from './load-data.ts';
@@ -34,6 +35,12 @@ export async function trainFull(run: Run): Promise<void> {
     ...(await chooseMemory(run, data)),
     onProgress: phaseReporter(run.emit, 'load weights'),
   });
+  const result = {
+    name: basename(config.model.path),
+    modelConfig: model.config,
+    tokenizer: await readTokenizerFiles(config.model.path),
+  };
+  await withCodes(config.model.path, async () => checkWritable(result));
   const optimizer = createAdamW(
     // Norms and biases are not decayed.
     model.parameters.map((parameter) => ({ ...parameter, decay: parameter.shape.length > 1 })),
@@ -63,12 +70,7 @@ export async function trainFull(run: Run): Promise<void> {
   await session.chooseParameters();
 
   // Save
-  await saveModel(run.output, {
-    name: basename(config.model.path),
-    parameters: model.parameters,
-    modelConfig: model.config,
-    tokenizer: await readTokenizerFiles(config.model.path),
-  });
+  await saveModel(run.output, { ...result, parameters: model.parameters });
   await saveGolden(run, model, data);
   await finishRun(run, { session, model, data }, startedAt);
 

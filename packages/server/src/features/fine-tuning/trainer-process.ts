@@ -88,23 +88,16 @@ export function createTrainer({ entry }: { entry: string }): Trainer {
     },
     async export({ config, signal, onPhase }) {
       const child = start(['export', '--config', config]);
-      const exited = exitOf(child);
       const stop = (): void => void child.kill('SIGTERM');
       signal.addEventListener('abort', stop, { once: true });
-      const stderr = lastOf(child);
-      let result: ExportResult | null = null;
-      for await (const text of linesOf(child)) {
-        const event = parseEvent(text);
-        if (event?.type === 'phase') onPhase(event.name, event.done, event.total);
-        else if (event?.type === 'failed') throw errorOf(event);
-        // Our own child's answer, as that of a check.
-        else if (text.startsWith('{"type":"exported"')) result = JSON.parse(text) as ExportResult;
+      try {
+        return await followExport(child, onPhase);
+      } catch (error) {
+        if (signal.aborted) throw new CorralError('cancelled', { cause: error });
+        throw error;
+      } finally {
+        signal.removeEventListener('abort', stop);
       }
-      const { code, error } = await exited;
-      signal.removeEventListener('abort', stop);
-      if (signal.aborted) throw new CorralError('cancelled');
-      if (result !== null) return result;
-      throw new TrainerDied(`the export ended with code ${error?.message ?? code}: ${stderr()}`);
     },
     train({ config, output, log, onEvent }) {
       const child = start(['train', '--config', config, '--output', output]);
@@ -152,6 +145,27 @@ async function follow(
     kind: 'died',
     reason: `it ended with ${signal ?? `exit code ${code}`}${stderr() === '' ? '' : `: ${stderr()}`}`,
   };
+}
+
+async function followExport(
+  child: ChildProcess,
+  onPhase: (phase: string, done: number, total: number) => void,
+): Promise<ExportResult> {
+  const exited = exitOf(child);
+  const stderr = lastOf(child);
+  let result: ExportResult | null = null;
+  let failure: CorralError | null = null;
+  for await (const text of linesOf(child)) {
+    const event = parseEvent(text);
+    if (event?.type === 'phase') onPhase(event.name, event.done, event.total);
+    else if (event?.type === 'failed') failure = errorOf(event);
+    // Our own child's answer, as that of a check.
+    else if (text.startsWith('{"type":"exported"')) result = JSON.parse(text) as ExportResult;
+  }
+  const { code, error } = await exited;
+  if (failure !== null) throw failure;
+  if (result !== null) return result;
+  throw new TrainerDied(`the export ended with code ${error?.message ?? code}: ${stderr()}`);
 }
 
 function errorOf({ error }: Extract<RunEvent, { type: 'failed' }>): CorralError {
