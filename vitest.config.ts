@@ -1,5 +1,6 @@
 // Test projects by cost: unit (no I/O), integration (PGlite, Fastify inject), native (onnxruntime,
 // llama.cpp, tiny weights), e2e (processes, real Postgres). A file's name decides its project.
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -22,8 +23,9 @@ const projects = [
 
 export default defineConfig({
   test: {
-    // Vitest leaves one core to itself by default: on a machine with two, half of it. It needs little.
-    maxWorkers: '100%',
+    // Vitest would leave one core to itself: on a machine with two, half of it. It needs little, and tests that
+    // wait for processes leave room for one more.
+    maxWorkers: availableParallelism() + 1,
     projects: projects.map(({ name, include, seconds }) => {
       const cheap = name === 'unit' || name === 'integration';
       return {

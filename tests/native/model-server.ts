@@ -11,7 +11,7 @@ import { temporaryFolder, writeTinyModel, type TinyModelOptions } from './engine
 export interface ModelServer extends AsyncDisposable {
   readonly app: TestApp;
   /** JSON in, JSON out, with the administrator's key unless told. */
-  post(path: string, body: object, key?: string): Promise<Answer>;
+  post(path: string, body: object, key?: string, signal?: AbortSignal): Promise<Answer>;
   /** The same, as a stream of text; leaving the loop hangs up. */
   stream(body: object, key?: string): AsyncGenerator<string, void>;
 }
@@ -25,16 +25,16 @@ export interface Answer {
 const model = 'tiny';
 
 export async function startModelServer({
-  engine,
+  config,
   model: made,
 }: {
-  readonly engine: NonNullable<NonNullable<TestAppOptions['config']>['engine']>;
+  readonly config: NonNullable<TestAppOptions['config']>;
   readonly model?: TinyModelOptions;
 }): Promise<ModelServer> {
   await using folder = await temporaryFolder();
   const path = folder.path('tiny.gguf');
   await writeTinyModel(path, made);
-  const app = await createTestApp({ config: { engine } });
+  const app = await createTestApp({ config });
   await app.call('POST', '/api/v1/models/import', { body: { path, id: model } });
   for (;;) {
     const { status } = await app.call('GET', `/api/v1/models/${model}`);
@@ -44,16 +44,17 @@ export async function startModelServer({
   await app.app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.app.server.address() as AddressInfo;
 
-  const send = (url: string, body: object, key = app.adminKey): Promise<Response> =>
+  const send = (url: string, body: object, key = app.adminKey, signal: AbortSignal | null = null) =>
     fetch(`http://127.0.0.1:${port}${url}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: JSON.stringify({ model, ...body }),
+      signal,
     });
   return {
     app,
-    async post(url, body, key) {
-      const response = await send(url, body, key);
+    async post(url, body, key, signal) {
+      const response = await send(url, body, key, signal);
       return { status: response.status, json: await response.json() };
     },
     async *stream(body, key) {

@@ -20,7 +20,7 @@ const contextTokens = 1024;
 let server: ModelServer;
 beforeAll(async () => {
   server = await startModelServer({
-    engine: { n_ctx: contextTokens, n_seq_max: 4, n_threads: 1 },
+    config: { engine: { n_ctx: contextTokens, n_seq_max: 4, n_threads: 1 } },
     model: {
       special: { controls: all('controls'), tags: all('tags') },
       metadata: [['llama.context_length', gguf.uint32(contextTokens)]],
