@@ -46,9 +46,20 @@ const words =
     ' ',
   );
 
-/** So many common words in an order of their own for each `seed`. */
-export const wordsOf = (seed: number, count: number): string =>
-  Array.from(
-    { length: count },
-    (_, i) => words[(seed * 31 + i * i * 7 + i * seed) % words.length],
-  ).join(' ');
+/** So many common words, other ones for each `seed`: servers remember prompts. */
+export function wordsOf(seed: number, count: number): string {
+  const draw = createRandom(seed);
+  const word = (): string => words[Math.floor(draw() * words.length)] ?? '';
+  return Array.from({ length: count }, word).join(' ');
+}
+
+/** Mulberry32 (T. Ettinger, 2017): uniform in [0, 1). */
+function createRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
