@@ -36,9 +36,13 @@ const prompt = (text: string): { readonly messages: object[] } => ({
 const greedy = { temperature: 0, corral: { ignore_eos: true } };
 const ask = (tenant: string, body: object) => server.post(chat, body, keys.get(tenant));
 
+/** What the engine says of itself; it says nothing while it is too busy. */
 async function engine(): Promise<ServerStatus['engines'][number]> {
-  const { json } = await server.app.call('GET', '/api/v1/status');
-  return json.engines[0];
+  for (;;) {
+    const { json } = await server.app.call('GET', '/api/v1/status');
+    const [report] = (json as ServerStatus).engines;
+    if (report?.steps !== undefined) return report;
+  }
 }
 
 /** The same numbers every time. */
