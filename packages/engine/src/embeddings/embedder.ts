@@ -1,15 +1,22 @@
 // Embeddings beside generation: requests wait in a queue of their own and are computed piece by piece between
-// the steps of the scheduler, in a context made when the first comes. A request keeps the context until the
-// prompts it has begun are done, then the next has its turn. Knows neither IPC nor text.
+// the steps of the scheduler, in contexts made when first needed. A request keeps the context until the
+// prompts it has begun are done, then the next has its turn. Which prompts are computed together is decided
+// elsewhere (prompt-groups.ts). Knows neither IPC nor text.
 import { CorralError, type EmbedResult, type EngineRequest } from '@corral/contracts';
 import type { DecodeOutcome, NativeAdapter, NativeContext } from '../llama-cpp/native-types.ts';
+import { nextGroup, nextPiece, type PromptGroup, type PromptLength } from './prompt-groups.ts';
 import { createPool, encodeVector, normalise, type Pool, type Pooling } from './pooling.ts';
 
 export type EmbedRequest = Extract<EngineRequest, { type: 'embed' }>;
 
+/** `short`: many prompts side by side, each with a cache of its own. `long`: one prompt at a time. */
+export type EmbeddingContext = 'short' | 'long';
+
 export interface EmbedderOptions {
-  /** Makes the context; throws CorralError `memory_too_small` when there is no room. */
-  readonly openContext: () => NativeContext;
+  /** Makes a context; throws CorralError `memory_too_small` when there is no room. */
+  readonly openContext: (kind: EmbeddingContext) => NativeContext;
+  /** Tokens of a sequence in the context for short prompts. */
+  readonly shortTokens: number;
   /** Numbers of a row. */
   readonly width: number;
   /** What the model's file says; null: nothing. */
@@ -23,11 +30,10 @@ export interface EmbedderOptions {
 /** Waiting requests beyond this are refused. */
 const maxWaiting = 256;
 
-/** A prompt whose tokens are being fed. */
-interface Running {
-  readonly prompt: number;
-  readonly sequence: number;
-  readonly pool: Pool;
+/** Prompts whose tokens are being fed: sequence i is the i-th of them. */
+interface Running extends PromptGroup {
+  readonly context: NativeContext;
+  readonly pools: readonly Pool[];
   fed: number;
 }
 
@@ -36,9 +42,9 @@ interface Work {
   readonly prompts: readonly (readonly number[])[];
   readonly pooling: Pooling;
   readonly vectors: string[];
-  /** The prompt to begin next. */
-  next: number;
-  running: Running[];
+  /** Prompts that have not begun, shortest first. */
+  readonly waiting: PromptLength[];
+  running: Running | null;
 }
 
 const reasons: Record<Exclude<DecodeOutcome, 'ok'>, string> = {
@@ -55,7 +61,7 @@ const asCorralError = (error: unknown): CorralError =>
 export class Embedder {
   readonly #options: EmbedderOptions;
   readonly #queue: Work[] = [];
-  #context: NativeContext | null = null;
+  readonly #contexts = new Map<EmbeddingContext, NativeContext>();
 
   constructor(options: EmbedderOptions) {
     this.#options = options;
@@ -72,15 +78,18 @@ export class Embedder {
         params: { reason: `${this.#queue.length} requests for embeddings are waiting` },
       });
     this.#options.adapter(request.adapter_id);
-    this.#context ??= this.#options.openContext();
+    const waiting = prompts
+      .map((tokens, prompt) => ({ prompt, tokens: tokens.length }))
+      .toSorted((a, b) => a.tokens - b.tokens);
+    for (const { tokens } of waiting) this.#contextFor(tokens);
     const { pooling } = request;
     this.#queue.push({
       request,
       prompts,
       pooling: pooling === 'model' ? (this.#options.modelPooling ?? 'mean') : pooling,
       vectors: [],
-      next: 0,
-      running: [],
+      waiting,
+      running: null,
     });
   }
 
@@ -91,14 +100,16 @@ export class Embedder {
     return work !== undefined;
   }
 
-  /** Feeds at most `maxTokens` tokens of the request whose turn it is. Does nothing when none waits. */
+  /** Feeds about `maxTokens` tokens of the request whose turn it is. Does nothing when none waits. */
   step(maxTokens: number): void {
     const [work] = this.#queue;
-    const context = this.#context;
-    if (!work || !context) return;
+    if (!work) return;
+    const running = (work.running ??= this.#begin(work, maxTokens));
+    const { context } = running;
     try {
       context.useAdapter(this.#options.adapter(work.request.adapter_id));
-      this.#feed(work, context, Math.min(maxTokens, context.batch.capacity));
+      this.#feed(work, running, Math.min(maxTokens, context.batch.capacity));
+      if (running.fed === running.length) this.#collect(work, running);
     } catch (error) {
       this.#end(work, () => this.#options.fail(work.request.id, asCorralError(error)));
     } finally {
@@ -112,72 +123,72 @@ export class Embedder {
   close(): void {
     for (const work of [...this.#queue])
       this.#end(work, () => this.#options.fail(work.request.id, new CorralError('cancelled')));
-    this.#context?.close();
-    this.#context = null;
+    for (const context of this.#contexts.values()) context.close();
+    this.#contexts.clear();
   }
 
-  #feed(work: Work, context: NativeContext, maxTokens: number): void {
+  #contextFor(tokens: number): NativeContext {
+    const kind = tokens <= this.#options.shortTokens ? 'short' : 'long';
+    const context = this.#contexts.get(kind) ?? this.#options.openContext(kind);
+    this.#contexts.set(kind, context);
+    return context;
+  }
+
+  #begin({ waiting, pooling }: Work, maxTokens: number): Running {
+    const context = this.#contextFor(waiting[0]?.tokens ?? 0);
+    const tokens = Math.min(maxTokens, context.batch.capacity);
+    const group = nextGroup(waiting, { sequences: context.sequences, tokens });
+    waiting.splice(0, group.prompts.length);
+    const pools = group.prompts.map(() => createPool(pooling, this.#options.width));
+    return { ...group, context, pools, fed: 0 };
+  }
+
+  #feed(work: Work, running: Running, maxTokens: number): void {
+    const { context, prompts, pools, fed } = running;
     const { batch } = context;
+    const end = fed + nextPiece(running, fed, maxTokens);
     batch.clear();
-    const rows: Running[] = [];
-    while (batch.size < maxTokens) {
-      const running = this.#unfed(work) ?? this.#begin(work, context);
-      if (!running) break;
-      const tokens = work.prompts[running.prompt] ?? [];
-      const end = Math.min(tokens.length, running.fed + maxTokens - batch.size);
-      for (; running.fed < end; running.fed++) {
-        batch.add(tokens[running.fed] as number, running.fed, running.sequence, true);
-        rows.push(running);
-      }
+    for (const [sequence, prompt] of prompts.entries()) {
+      const tokens = work.prompts[prompt] ?? [];
+      // Behind the end of a shorter prompt any token will do: nothing before it can see it.
+      for (let position = fed; position < end; position++)
+        batch.add(tokens[position] ?? (tokens[0] as number), position, sequence, true);
     }
     const outcome = context.decode();
     if (outcome !== 'ok')
       throw new CorralError('engine_failed', { params: { reason: reasons[outcome] } });
-    for (const [i, { pool }] of rows.entries()) pool.add(context.embedding(i));
-    this.#collect(work, context);
-  }
-
-  #unfed(work: Work): Running | undefined {
-    return work.running.find(({ prompt, fed }) => fed < (work.prompts[prompt]?.length ?? 0));
-  }
-
-  /** The next prompt on a free sequence; null when there is neither, or no room in the cache. */
-  #begin(work: Work, context: NativeContext): Running | null {
-    const tokens = work.prompts[work.next];
-    const used = work.running.reduce(
-      (sum, { prompt }) => sum + (work.prompts[prompt]?.length ?? 0),
-      0,
-    );
-    const room = (context.sharedTokens ?? Infinity) - used;
-    if (!tokens || work.running.length >= context.sequences || tokens.length > room) return null;
-    const taken = new Set(work.running.map(({ sequence }) => sequence));
-    let sequence = 0;
-    while (taken.has(sequence)) sequence++;
-    const pool = createPool(work.pooling, this.#options.width);
-    const running = { prompt: work.next++, sequence, pool, fed: 0 };
-    work.running.push(running);
-    return running;
+    for (const [sequence, prompt] of prompts.entries()) {
+      const own = Math.min(end, work.prompts[prompt]?.length ?? 0) - fed;
+      for (let i = 0; i < own; i++)
+        pools[sequence]?.add(context.embedding(sequence * (end - fed) + i));
+    }
+    running.fed = end;
   }
 
   /** Vectors of the prompts that are fed. */
-  #collect(work: Work, context: NativeContext): void {
-    const isFed = ({ prompt, fed }: Running): boolean => fed === work.prompts[prompt]?.length;
-    for (const { prompt, sequence, pool } of work.running.filter(isFed)) {
-      const vector = pool.result();
+  #collect(work: Work, { prompts, pools }: Running): void {
+    for (const [sequence, prompt] of prompts.entries()) {
+      const vector = pools[sequence]?.result() ?? new Float32Array(0);
       if (!vector.every(Number.isFinite))
         throw new CorralError('engine_failed', {
           params: { reason: 'the model answered with numbers that are not finite' },
         });
       work.vectors[prompt] = encodeVector(work.request.normalize ? normalise(vector) : vector);
-      context.truncate(sequence, 0);
     }
-    work.running = work.running.filter((running) => !isFed(running));
+    this.#stop(work);
+  }
+
+  /** Empties the sequences of what runs. */
+  #stop(work: Work): void {
+    const { context, prompts = [] } = work.running ?? {};
+    for (const sequence of prompts.keys()) context?.truncate(sequence, 0);
+    work.running = null;
   }
 
   /** Answers a request that is done; lets the next have its turn where none is in the middle of a prompt. */
   #turn(work: Work): void {
-    if (this.#queue[0] !== work || work.running.length > 0) return;
-    if (work.next < work.prompts.length) {
+    if (this.#queue[0] !== work || work.running !== null) return;
+    if (work.waiting.length > 0) {
       this.#queue.shift();
       this.#queue.push(work);
       return;
@@ -189,7 +200,7 @@ export class Embedder {
   }
 
   #end(work: Work, tell: () => void): void {
-    for (const { sequence } of work.running) this.#context?.truncate(sequence, 0);
+    this.#stop(work);
     this.#queue.splice(this.#queue.indexOf(work), 1);
     tell();
   }
