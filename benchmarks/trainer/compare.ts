@@ -3,7 +3,8 @@
 //   PYTHON=path/to/python node benchmarks/trainer/compare.ts [--models shape:135m,shape:1.1b,shape:7b:2layers]
 //     [--threads 1,2] [--rounds 3] [--seconds 15] [--rows 1] [--json]
 // PYTHON has torch, transformers and peft. The best round of each counts; differences below 15 % mean
-// nothing. `share` is of the best float32 product that ONNX Runtime itself reaches in the same run.
+// nothing. `share` is of the best float32 product that ONNX Runtime itself reaches in the same run; `unpack` is
+// the share of a step that makes numbers of a base in 4-bit blocks.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -15,6 +16,8 @@ interface Measurement {
   readonly tokensPerCpuSecond: number;
   readonly peakMemoryBytes: number;
   readonly shareOfProduct?: number;
+  /** Of a step's time, with a base in 4-bit blocks. */
+  readonly shareOfDequantising?: number;
 }
 
 const { values: options } = parseArgs({
@@ -70,7 +73,9 @@ const runs = {
   },
 } as const;
 
+/** The best of each figure; how the time was spent, of the faster one. */
 const better = (a: Measurement, b: Measurement): Measurement => ({
+  ...(a.tokensPerSecond > b.tokensPerSecond ? a : b),
   tokensPerSecond: Math.max(a.tokensPerSecond, b.tokensPerSecond),
   tokensPerCpuSecond: Math.max(a.tokensPerCpuSecond, b.tokensPerCpuSecond),
   peakMemoryBytes: Math.max(a.peakMemoryBytes, b.peakMemoryBytes),
@@ -101,6 +106,9 @@ const row = (name: string, found: Measurement, reference: Measurement | undefine
       : ''.padStart(10),
     (found.shareOfProduct ? `${(100 * found.shareOfProduct).toFixed(0)} %` : '').padStart(7),
     `${(found.peakMemoryBytes / 1e9).toFixed(2)} GB`.padStart(10),
+    found.shareOfDequantising === undefined
+      ? ''
+      : `${(100 * found.shareOfDequantising).toFixed(1)} %`.padStart(8),
   ].join(' ');
 
 const results: Record<string, Record<string, Measurement>> = {};
@@ -110,8 +118,8 @@ for (const model of options.models.split(',')) {
     results[`${model} ${threads}`] = Object.fromEntries(best);
     if (options.json) continue;
     console.log(`\n${model}, ${threads} thread(s)`);
-    const heads = ['tokens/s', 'ratio', 'ratio/CPU', 'share', 'memory'];
-    const widths = [9, 9, 10, 7, 10];
+    const heads = ['tokens/s', 'ratio', 'ratio/CPU', 'share', 'memory', 'unpack'];
+    const widths = [9, 9, 10, 7, 10, 8];
     console.log(''.padEnd(36), heads.map((head, i) => head.padStart(widths[i] ?? 9)).join(' '));
     for (const [name, { against }] of Object.entries(runs)) {
       const found = best.get(name);

@@ -9,6 +9,7 @@ import { clipGradients } from '../../packages/trainer/src/optim/clip-gradients.t
 import { openCausalLm } from '../../packages/trainer/src/models/open-causal-lm.ts';
 import type { CausalLm } from '../../packages/trainer/src/models/causal-lm.ts';
 import { createRuntime } from '../../packages/trainer/src/runtime/runtime.ts';
+import { dequantiseSeconds } from './dequantise.ts';
 import { baseFile, bestProductRate, makeBatch } from './workload.ts';
 
 const { values: options } = parseArgs({
@@ -91,5 +92,11 @@ console.log(
     gflops: rate / 1e9,
     productGflops: productRate / 1e9,
     shareOfProduct: rate / productRate,
+    // Once for each group of rows; a group has 512 positions.
+    ...(packedBase && {
+      shareOfDequantising:
+        ((await dequantiseSeconds(runtime, model.config)) * Math.ceil((rows * steps) / 512)) /
+        seconds,
+    }),
   }),
 );
