@@ -1,21 +1,14 @@
 // The guide that says what of OpenAI's API is served, held to the schemas and tables that decide it, and
 // those to what OpenAI's own client can send.
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import {
   chatCompletionRequestSchema,
   completionRequestSchema,
   embeddingRequestSchema,
 } from '@corral/contracts';
 import { describe, expect, test } from 'vitest';
+import { fieldsOfClient, tableUnder } from '../../testing/compatibility-guide.fake.ts';
 import { endpoints, refusals, unused } from './request-fields.ts';
 import type { Endpoint } from './request-fields.ts';
-
-const guide = readFileSync(
-  new URL('../../../../../docs/guides/openai-compatibility.md', import.meta.url),
-  'utf8',
-);
-const require = createRequire(import.meta.url);
 
 interface Described {
   readonly heading: string;
@@ -40,21 +33,6 @@ const described: Readonly<Record<Endpoint, Described>> = {
     client: ['embeddings', 'EmbeddingCreateParams'],
   },
 };
-
-/** Fields and what the guide says of each, from the table under a heading. */
-function tableUnder(heading: string): Map<string, string> {
-  const section = guide.split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
-  const rows = section.matchAll(/^\| `(\w+)` \| (\w[\w ]*) \|/gm);
-  return new Map([...rows].map(([, field = '', what = '']) => [field, what]));
-}
-
-/** Names of the fields of an interface in the declarations of OpenAI's client. */
-function fieldsOfClient([file, name]: Described['client']): string[] {
-  const path = require.resolve('openai').replace(/index\.m?js$/, `resources/${file}.d.ts`);
-  const source = readFileSync(path, 'utf8');
-  const body = source.split(`export interface ${name} {`)[1]?.split('\n}')[0] ?? '';
-  return [...body.matchAll(/^ {4}(\w+)\??:/gm)].map(([, field = '']) => field);
-}
 
 describe.each(endpoints)('%s', (endpoint) => {
   const { heading, fields, client } = described[endpoint];
