@@ -171,6 +171,24 @@ describe('fairness', () => {
   });
 });
 
+describe('warming up', () => {
+  it('ends by itself, and is over with the first task', () => {
+    const idle = createFakeScheduler();
+    let decodes = 0;
+    while (idle.scheduler.warmUp()) decodes++;
+    expect(decodes).toBeGreaterThan(1);
+    const kit = createFakeScheduler();
+    const prompt = range(40);
+    expect(kit.scheduler.warmUp()).toBe(true);
+    const task = submit(kit, { prompt });
+    expect(kit.scheduler.warmUp()).toBe(false);
+    kit.run();
+    expect(kit.scheduler.warmUp()).toBe(false);
+    expect(task.answer).toEqual(answerAlone({ id: 'alone', prompt }));
+    expect(ask(idle, { prompt }).answer).toEqual(task.answer);
+  });
+});
+
 describe('the end of a task', () => {
   it('comes in the step in which its deadline passes, waiting or running', () => {
     const kit = createFakeScheduler({ sequences: 1 });

@@ -3,12 +3,18 @@ import { EventEmitter } from 'node:events';
 import { afterEach, expect, test, vi } from 'vitest';
 import { EngineChild } from './engine-child.ts';
 
-const fake = vi.hoisted(() => ({ process: null as unknown }));
-vi.mock('node:child_process', () => ({ fork: () => fake.process }));
+const fake = vi.hoisted(() => ({ process: null as unknown, options: null as unknown }));
+vi.mock('node:child_process', () => ({
+  fork: (_entry: string, _arguments: string[], options: unknown) => {
+    fake.options = options;
+    return fake.process;
+  },
+}));
 
 afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
 });
 
 test('a second error of the process ends nothing but the child', async () => {
@@ -19,6 +25,19 @@ test('a second error of the process ends nothing but the child', async () => {
   expect(() => broken.emit('error', new Error('kill failed'))).not.toThrow();
   expect(await child.exited).toBe('spawn failed');
   expect(child.pid).toBeNull();
+});
+
+test('a child starts from compiled code where its server keeps some, and without its secrets', () => {
+  vi.stubEnv('CORRAL_TEST_TOKEN', 'secret');
+  fake.process = new EventEmitter();
+  const workerUrl = new URL('file:///worker.ts');
+  const environmentOf = (codeCache?: string): NodeJS.ProcessEnv => {
+    void new EngineChild({ workerUrl, codeCache });
+    return (fake.options as { env: NodeJS.ProcessEnv }).env;
+  };
+  expect(environmentOf('/home/cache')).toMatchObject({ NODE_COMPILE_CACHE: '/home/cache' });
+  expect(environmentOf()['NODE_COMPILE_CACHE']).toBe(process.env['NODE_COMPILE_CACHE']);
+  expect(environmentOf()).not.toHaveProperty('CORRAL_TEST_TOKEN');
 });
 
 test('the watchdog counts the silence of the child, not the sleep of its own process', async () => {
