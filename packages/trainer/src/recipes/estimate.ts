@@ -65,7 +65,7 @@ export interface RunEstimate {
 }
 
 /** A matrix that every model has. */
-const someMatrix = 'model.layers.0.mlp.down_proj.weight';
+export const someMatrix = 'model.layers.0.mlp.down_proj.weight';
 
 function choicesOf(method: TrainingMethod, quantised: boolean): RunEstimate['choices'] {
   const choices = (packedBase: boolean): [MemoryChoice, MemoryChoice] => [

@@ -4,9 +4,10 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunConfig, RunPlan } from '@corral/contracts';
+import { isLeveled } from '@corral/formats';
 import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
-import { estimateRun } from './estimate.ts';
+import { estimateRun, someMatrix } from './estimate.ts';
 import { loadData } from './load-data.ts';
 import { type TimedRun, predictSeconds, probedSamples } from './predict-time.ts';
 import { probeSpeed } from './probe.ts';
@@ -24,6 +25,7 @@ export async function planRun(
   config: RunConfig,
   { folder, openModel }: PlanOptions,
 ): Promise<RunPlan> {
+  const began = performance.now();
   const resolved = await resolveConfig(config, folder);
   const run: Run = {
     config: resolved,
@@ -35,7 +37,8 @@ export async function planRun(
   };
   await using place = await mkdtempDisposable(join(tmpdir(), 'corral-plan-'));
   using data = await loadData(run, place.path);
-  const { shape, sizes, work, peakBytes, choices } = await estimateRun(run, data);
+  const prepareSeconds = (performance.now() - began) / 1000;
+  const { shape, storedAs, sizes, work, peakBytes, choices } = await estimateRun(run, data);
   const limit = resolved.runtime.memory_limit;
   const choice = choices.find((each) => peakBytes(each) <= limit) ?? choices[0];
   const plan = stepPlanOf(run, data.train);
@@ -47,9 +50,10 @@ export async function planRun(
     sizes,
     work,
     plan,
-    tokens: data.report.tokens,
+    prepareSeconds,
   };
-  const speeds = await probeSpeed(run, shape, samples);
+  const blocks = isLeveled(storedAs(someMatrix));
+  const speeds = await probeSpeed(run, { shape, choice, blocks }, samples);
   return {
     method: resolved.method,
     base_parameters: sizes.base,

@@ -9,21 +9,14 @@ import type { Work, WorkShape } from './count-work.ts';
 import type { Sizes } from './estimate.ts';
 import type { Speed } from './probe.ts';
 
-/** Starting the process and opening the tokenizer. */
-const startSeconds = 1.5;
-/** Reading and dequantising a parameter; drawing one takes three times as long. */
-const loadSeconds = 12e-9;
-/** Tokens a second before training. */
-const tokenRate = 300e3;
+/** Starting the process and its modules. */
+const startSeconds = 0.6;
 /** Bytes a second written, synced and hashed. */
 const writeRate = 250e6;
-/**
- * The golden transcripts: so many prompts of about this share of an example; a token of an answer costs a pass
- * until the model has learned it.
- */
-const golden = { prompts: 8, share: 0.6, tokens: 24, passesWhenLearned: 8 };
-/** Rows are padded to multiples of this. */
-const padding = 64;
+/** Passes of a transcript of 24 tokens once the model has learned its answers: it guesses them from the data. */
+const passesWhenLearned = 8;
+/** Rows that a pass of a transcript gives to the head, at the least (models/lm-head.ts). */
+const transcriptRows = 16;
 /** More shapes than this are reckoned from the nearest. */
 const probedShapes = 2;
 
@@ -42,8 +35,8 @@ export interface TimedRun {
   readonly sizes: Sizes;
   readonly work: Work;
   readonly plan: Pick<StepPlan, 'totalSteps' | 'stepsPerEpoch'>;
-  /** Of the training file. */
-  readonly tokens: { readonly total: number; readonly mean: number };
+  /** Hashing the inputs and tokenising, which the plan has just done as the run will. */
+  readonly prepareSeconds: number;
 }
 
 /** The speed measured at the length nearest to a shape's. */
@@ -52,13 +45,17 @@ function speedFor({ steps }: WorkShape, samples: readonly PackedBatch[], speeds:
   return speeds[distances.indexOf(Math.min(...distances))];
 }
 
-const goldenPasses = (epochs: number): number => {
-  const { prompts, tokens, passesWhenLearned } = golden;
-  return prompts * (tokens - (tokens - passesWhenLearned) * Math.min(1, epochs));
-};
-
-const promptLength = ({ tokens }: TimedRun): number =>
-  padding * Math.ceil((golden.share * tokens.mean + golden.tokens) / padding);
+/** Positions and head rows of all passes of the transcripts: the more was learned, the fewer. */
+function goldenTotals({ golden }: Work, epochs: number) {
+  const passes = golden.map(({ tokens, answer }) => {
+    const learned = Math.min(1, epochs) * Math.min(1, answer / Math.max(1, tokens));
+    return tokens - Math.max(0, tokens - passesWhenLearned) * learned;
+  });
+  return {
+    positions: passes.reduce((sum, count, at) => sum + count * (golden[at]?.positions ?? 0), 0),
+    scored: transcriptRows * passes.reduce((sum, count) => sum + count, 0),
+  };
+}
 
 function mathsSeconds(run: TimedRun, samples: readonly PackedBatch[], speeds: readonly Speed[]) {
   const { method, shape, work, plan, sizes } = run;
@@ -76,6 +73,7 @@ function mathsSeconds(run: TimedRun, samples: readonly PackedBatch[], speeds: re
   );
   const forward = (positions: number, scored: number): number =>
     main.evaluate * layers * positions + headForward * shape.vocab_size * scored;
+  const transcripts = goldenTotals(work, epochs);
   const validations =
     work.validationPositions === 0 ? 0 : 2 + Math.floor((plan.totalSteps - 1) / plan.stepsPerEpoch);
   // A preference method asks the reference once about each item, and the head twice about each step's.
@@ -88,7 +86,7 @@ function mathsSeconds(run: TimedRun, samples: readonly PackedBatch[], speeds: re
     training +
     preferences +
     validations * forward(work.validationPositions, work.validationScored) +
-    goldenPasses(epochs) * forward(promptLength(run), golden.tokens) +
+    forward(transcripts.positions, transcripts.scored) +
     main.update * sizes.trainable * plan.totalSteps +
     main.graphs * work.shapes.length
   );
@@ -100,7 +98,7 @@ export function predictSeconds(
   samples: readonly PackedBatch[],
   speeds: readonly Speed[],
 ): number {
-  const { method, sizes, plan, checkpointSteps, tokens } = run;
+  const { method, sizes, plan, checkpointSteps, prepareSeconds } = run;
   const checkpoints = 1 + Math.floor((plan.totalSteps - 1) / checkpointSteps);
   // A checkpoint is three values a parameter; results are an adapter twice, or a model in three forms, each
   // written and hashed.
@@ -108,8 +106,8 @@ export function predictSeconds(
   const written = 4 * sizes.trainable * (3 * checkpoints + results);
   return (
     startSeconds +
-    loadSeconds * sizes.base +
-    tokens.total / tokenRate +
+    prepareSeconds +
+    (speeds[0]?.load ?? 0) * sizes.base +
     mathsSeconds(run, samples, speeds) +
     written / writeRate
   );

@@ -1,23 +1,27 @@
-// How fast this machine trains a given shape: a few real layers with random weights, fed with batches of the
-// run itself and timed. The rest of the model is reckoned from it, so a prediction follows the machine, its
+// How fast this machine trains a given shape: a few of its layers, fed with batches of the run itself and timed. The rest of the model is reckoned from it, so a prediction follows the machine, its
 // load, its threads, and the way the data fill the rows.
-import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ModelConfig, modelConfigToJson } from '@corral/formats';
+import type { ModelConfig } from '@corral/formats';
 import { methodTraits } from '../config/methods.ts';
 import type { CausalLm, OpenCausalLmOptions, PackedBatch } from '../models/causal-lm.ts';
-import { layerTensors } from '../models/llama.ts';
 import { createAdamW } from '../optim/adamw.ts';
 import { clipGradients } from '../optim/clip-gradients.ts';
+import { layerSize, writeProbeModel } from './probe-model.ts';
+import type { MemoryChoice } from './run-memory.ts';
 import type { Run } from './run.ts';
-
-/** Parameters of a layer from which one is enough: a pass of it takes a second. */
-const largeLayer = 50e6;
-const [smallestVocabulary, largestVocabulary] = [1024, 8192];
 
 /** Timed passes of a kind; the middle one counts, because a shared machine has hiccups. */
 const passes = 3;
+
+export interface ProbedModel {
+  readonly shape: ModelConfig;
+  /** How the run will keep and recompute. */
+  readonly choice: MemoryChoice;
+  /** Whether its file has its matrices in blocks. */
+  readonly blocks: boolean;
+}
 
 /** Seconds that parts of the work take on this machine. */
 export interface Speed {
@@ -31,30 +35,8 @@ export interface Speed {
   readonly update: number;
   /** The graphs of one shape of batch. */
   readonly graphs: number;
-}
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
-
-const layerSize = (shape: ModelConfig): number =>
-  layerTensors(shape).reduce((sum, tensor) => sum + sizeOf(tensor.shape), 0);
-
-/** A model of the run's shape with few layers, and a head of about a layer's size. */
-function smallShape(shape: ModelConfig): ModelConfig {
-  const layer = layerSize(shape);
-  const vocabulary = Math.round(layer / shape.hidden_size);
-  return {
-    ...shape,
-    num_hidden_layers: layer > largeLayer ? 1 : 2,
-    vocab_size: Math.min(
-      shape.vocab_size,
-      Math.max(smallestVocabulary, Math.min(vocabulary, largestVocabulary)),
-    ),
-    tie_word_embeddings: true,
-    rope_scaling: null,
-    bos_token_id: null,
-    eos_token_id: null,
-    pad_token_id: null,
-  };
+  /** One parameter of the base: read or drawn, and put into its form. */
+  readonly load: number;
 }
 
 async function seconds(work: () => unknown): Promise<number> {
@@ -81,7 +63,7 @@ function withoutLoss(batch: PackedBatch): PackedBatch {
   return { ...batch, weights: batch.weights.map((weight, at) => (at === first ? weight : 0)) };
 }
 
-async function measure(model: CausalLm, sample: PackedBatch): Promise<Speed> {
+async function measure(model: CausalLm, sample: PackedBatch): Promise<Omit<Speed, 'load'>> {
   const { vocab_size, num_hidden_layers } = model.config;
   const batch = withVocabulary(sample, vocab_size);
   const layers = withoutLoss(batch);
@@ -114,26 +96,30 @@ async function measure(model: CausalLm, sample: PackedBatch): Promise<Speed> {
   };
 }
 
-/** Times a few layers of the run's shape on this machine, for each of the given batches of the run. */
+/** Times a few layers of the run's model on this machine, for each of the given batches of the run. */
 export async function probeSpeed(
   { config, openModel }: Pick<Run, 'config' | 'openModel'>,
-  shape: ModelConfig,
+  { shape, choice, blocks }: ProbedModel,
   samples: readonly PackedBatch[],
 ): Promise<Speed[]> {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'corral-probe-'));
-  const small = modelConfigToJson(smallShape(shape), 'float32');
-  await writeFile(join(folder.path, 'config.json'), JSON.stringify(small));
+  const path = await writeProbeModel(folder.path, { path: config.model.path, shape, blocks });
+  const { trainsAdapter } = methodTraits[config.method];
   const options: OpenCausalLmOptions = {
-    path: folder.path,
-    method: methodTraits[config.method].trainsAdapter ? 'lora' : 'full',
+    path,
+    method: trainsAdapter ? 'lora' : 'full',
     lora: config.lora,
-    precision: config.runtime.precision,
+    ...(trainsAdapter && { precision: config.runtime.precision, ...choice }),
+    recompute: choice.recompute,
     seed: 1,
     threads: config.runtime.threads,
     device: config.runtime.device,
   };
+  const began = performance.now();
   await using model = await openModel(options);
+  const opened = (performance.now() - began) / 1000;
+  const load = opened / model.baseParameterCount;
   const speeds: Speed[] = [];
-  for (const sample of samples) speeds.push(await measure(model, sample));
+  for (const sample of samples) speeds.push({ ...(await measure(model, sample)), load });
   return speeds;
 }

@@ -54,8 +54,12 @@ const sum = (values: readonly number[]): number => values.reduce((all, value) =>
 /** Resident before a weight is read (156 MiB) and what ONNX Runtime's library adds when it first runs (30 MiB). */
 const processBytes = 186 * 2 ** 20;
 
-/** Dropped arrays that V8 lets gather before it collects young array buffers: two of its largest semi-spaces. */
+/**
+ * Copies of results that are dropped: V8 lets young ones gather up to two of its largest semi-spaces, and those of
+ * the last layers are old by then and wait for a full collection.
+ */
 const uncollectedBytes = 64 * 2 ** 20;
+const uncollectedLayers = 3;
 
 const storageOf = ({ config: { runtime }, storedAs, choice }: MemoryQuestion) => ({
   precision: runtime.precision,
@@ -158,7 +162,8 @@ export function memoryParts(question: MemoryQuestion, work: Work): MemoryParts {
       4 * positions * (config.hidden_size * (config.num_hidden_layers + 3) + dropped),
     gradients: trainsAdapter ? 0 : 4 * (layer + config.vocab_size * config.hidden_size),
     sessions: layers.sessions + head.sessions,
-    garbage: uncollectedBytes + Math.max(layers.copies, head.copies) + maskBytes(work),
+    garbage:
+      uncollectedBytes + Math.max(uncollectedLayers * layers.copies, head.copies) + maskBytes(work),
   };
 }
 
