@@ -37,16 +37,9 @@ function scratchBytes(value: Value): number {
 }
 
 const expand = (value: Value): Value => {
-  switch (value.kind) {
-    case 'silu':
-      return composites.silu(value);
-    case 'attention_block':
-      return composites.attention_block(value);
-    case 'linear_cross_entropy':
-      return composites.linear_cross_entropy(value);
-    default:
-      return value;
-  }
+  if (value.kind === 'silu') return composites.silu(value);
+  if (value.kind === 'attention_block') return composites.attention_block(value);
+  return value.kind === 'linear_cross_entropy' ? composites.linear_cross_entropy(value) : value;
 };
 
 /**
