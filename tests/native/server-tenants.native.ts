@@ -45,6 +45,15 @@ async function engine(): Promise<ServerStatus['engines'][number]> {
   }
 }
 
+/** Nothing runs and nothing waits: those who left are gone. */
+const idle = async (): Promise<void> => {
+  const busy = async () => {
+    const { active, queued } = await engine();
+    return active + queued;
+  };
+  await expect.poll(busy, { timeout: 20_000 }).toBe(0);
+};
+
 /** The same numbers every time. */
 function createDraw(): (below: number) => number {
   let state = 7;
@@ -215,6 +224,7 @@ test('a hundred requests of one project do not keep the first of another waiting
   const after = ended;
   leave.abort();
   await Promise.all(crowd);
+  await idle();
   expect(status).toBe(200);
   // In its turn it would come after all that wait. On its way through HTTP those four may end that run.
   expect(after - before).toBeLessThanOrEqual(4);
@@ -229,7 +239,7 @@ test('who hangs up makes room, and nothing more is computed for them', async () 
     return '';
   });
   expect((await Promise.all(heard)).every((text) => text !== '')).toBe(true);
-  await expect.poll(async () => (await engine()).active).toBe(0);
+  await idle();
   const after = await generated();
   expect(after - before).toBeLessThan(4 * 300);
   expect((await ask('one', { ...prompt('Me?'), ...greedy, max_tokens: 1 })).status).toBe(200);
