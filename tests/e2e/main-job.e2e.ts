@@ -5,12 +5,15 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Deployment, FineTuningJob, ModelDetail, Operation } from '@corral/contracts';
+import type { Deployment, FineTuningJob, ModelDetail } from '@corral/contracts';
 import { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   corral,
+  endedJob,
+  jobOf,
   newHome,
+  pullModel,
   removeHome,
   startServer,
   until,
@@ -35,8 +38,7 @@ describe('the main job', () => {
   const home = newHome();
   let server: RunningServer;
 
-  const job = async (id: string): Promise<FineTuningJob> =>
-    (await server.client.fineTuning.jobs.retrieve(id)) as unknown as FineTuningJob;
+  const job = (id: string): Promise<FineTuningJob> => jobOf(server, id);
   const stepOf = (state: FineTuningJob): number => state.corral.figures?.step ?? 0;
 
   beforeAll(async () => {
@@ -48,12 +50,7 @@ describe('the main job', () => {
   });
 
   it('pulls the shipped model', async () => {
-    const started = await server.api<Operation>('POST', '/api/v1/models/pull', { ref: base });
-    const done = await until('the pull', async () => {
-      const now = await server.api<Operation>('GET', `/api/v1/operations/${started.id}`);
-      return now.status === 'running' ? undefined : now;
-    });
-    expect(done.error).toBeNull();
+    await pullModel(server, base);
     const models = await server.client.models.list();
     expect(models.data.map((model) => model.id)).toContain(base);
   });
@@ -87,14 +84,7 @@ describe('the main job', () => {
     await server.stop('SIGKILL');
     server = await startServer(home);
 
-    const finished = await until(
-      'the job to end',
-      async () => {
-        const now = await job(created.id);
-        return ['succeeded', 'failed', 'cancelled'].includes(now.status) ? now : undefined;
-      },
-      { seconds: 400 },
-    );
+    const finished = await endedJob(server, created.id, { seconds: 400 });
     expect(finished.error).toBeNull();
     expect(finished.status).toBe('succeeded');
     expect(finished.corral.parity).toMatchObject({ prompt_tokens_equal: true, passed: true });

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import {
   newHome,
+  pullModel,
   removeHome,
   startServer,
-  until,
   type RunningServer,
 } from './support/server-process.ts';
 
@@ -20,11 +20,7 @@ let openai: OpenAI;
 beforeAll(async () => {
   server = await startServer(home);
   openai = server.client;
-  const { id } = await server.api<{ id: string }>('POST', '/api/v1/models/pull', { ref: model });
-  await until('the model', async () => {
-    const { status } = await server.api<{ status: string }>('GET', `/api/v1/operations/${id}`);
-    return status === 'succeeded' ? status : undefined;
-  });
+  await pullModel(server, model);
 });
 afterAll(async () => {
   await server?.stop();

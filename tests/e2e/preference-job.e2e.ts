@@ -1,13 +1,13 @@
 // Preference pairs through the official client: uploaded, trained by method dpo, proven on the serving
 // engine, deployed, and answered by the model's name.
-import type { FineTuningJob, Operation } from '@corral/contracts';
 import { toFile } from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
+  endedJob,
   newHome,
+  pullModel,
   removeHome,
   startServer,
-  until,
   type RunningServer,
 } from './support/server-process.ts';
 
@@ -27,11 +27,7 @@ const home = newHome();
 let server: RunningServer;
 beforeAll(async () => {
   server = await startServer(home);
-  const started = await server.api<Operation>('POST', '/api/v1/models/pull', { ref: base });
-  await until('the pull', async () => {
-    const now = await server.api<Operation>('GET', `/api/v1/operations/${started.id}`);
-    return now.status === 'succeeded' ? true : undefined;
-  });
+  await pullModel(server, base);
 });
 afterAll(async () => {
   await server.stop();
@@ -51,11 +47,7 @@ test('a DPO job ends in a proven model that answers and prefers what it was show
     method: { type: 'dpo', dpo: { hyperparameters } },
   });
   expect(created.method).toEqual({ type: 'dpo', dpo: { hyperparameters } });
-  const job = await until('the job to end', async () => {
-    const now = (await server.client.fineTuning.jobs.retrieve(created.id)) as unknown;
-    const { status } = now as FineTuningJob;
-    return ['succeeded', 'failed'].includes(status) ? (now as FineTuningJob) : undefined;
-  });
+  const job = await endedJob(server, created.id);
   expect(job.error).toBeNull();
   expect(job.corral.parity).toMatchObject({ prompt_tokens_equal: true, passed: true });
 

@@ -2,12 +2,14 @@
 // earlier one, and what can be taken away of them: merged files that answer like what is served.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FineTuningJob, ModelDetail, Operation } from '@corral/contracts';
+import type { FineTuningJob, ModelDetail } from '@corral/contracts';
 import { toFile } from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   corral,
+  endedJob,
   newHome,
+  pullModel,
   removeHome,
   startServer,
   until,
@@ -30,11 +32,7 @@ const home = newHome();
 let server: RunningServer;
 beforeAll(async () => {
   server = await startServer(home);
-  const started = await server.api<Operation>('POST', '/api/v1/models/pull', { ref: base });
-  await until('the pull', async () => {
-    const now = await server.api<Operation>('GET', `/api/v1/operations/${started.id}`);
-    return now.status === 'succeeded' ? true : undefined;
-  });
+  await pullModel(server, base);
 });
 afterAll(async () => {
   await server.stop();
@@ -50,11 +48,7 @@ async function tune(model: string, content: string, config: object): Promise<Fin
     training_file,
     ...corralKey,
   });
-  const job = await until('the job to end', async () => {
-    const now = (await server.client.fineTuning.jobs.retrieve(created.id)) as unknown;
-    const { status } = now as FineTuningJob;
-    return ['succeeded', 'failed'].includes(status) ? (now as FineTuningJob) : undefined;
-  });
+  const job = await endedJob(server, created.id);
   expect(job.error).toBeNull();
   expect(job.corral.parity).toMatchObject({ prompt_tokens_equal: true, passed: true });
   return job;

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Credentials } from '@corral/contracts';
+import type { Credentials, FineTuningJob, Operation } from '@corral/contracts';
 import OpenAI from 'openai';
 
 export const newHome = (): string => mkdtempSync(join(tmpdir(), 'corral-e2e-'));
@@ -112,6 +112,35 @@ export async function startServer(
     },
   };
 }
+
+/** Pulls a model to its end. Throws when it fails. */
+export async function pullModel({ api }: RunningServer, ref: string): Promise<void> {
+  const { id } = await api<Operation>('POST', '/api/v1/models/pull', { ref });
+  const { error } = await until('the pull', async () => {
+    const now = await api<Operation>('GET', `/api/v1/operations/${id}`);
+    return now.status === 'running' ? undefined : now;
+  });
+  if (error !== null) throw new Error(`the pull of ${ref} failed: ${JSON.stringify(error)}`);
+}
+
+/** The job with Corral's own fields, which the types of OpenAI's client do not know. */
+export const jobOf = async ({ client }: RunningServer, id: string): Promise<FineTuningJob> =>
+  (await client.fineTuning.jobs.retrieve(id)) as unknown as FineTuningJob;
+
+/** The job when it has ended, however it did. */
+export const endedJob = (
+  server: RunningServer,
+  id: string,
+  options: { readonly seconds?: number } = {},
+): Promise<FineTuningJob> =>
+  until(
+    'the job to end',
+    async () => {
+      const job = await jobOf(server, id);
+      return ['succeeded', 'failed', 'cancelled'].includes(job.status) ? job : undefined;
+    },
+    options,
+  );
 
 export interface CommandResult {
   readonly code: number | null;

@@ -2,21 +2,14 @@
 import type { PromptMessage } from '@corral/contracts';
 import { describe, expect, it } from 'vitest';
 import { createChatTemplate } from './chat-template.ts';
+import { templates } from './templates.fake.ts';
 
 const tokens = { bosToken: '<s>', eosToken: '</s>' };
 const user = (content: string): PromptMessage => ({ role: 'user', content });
 const render = (source: string | null, messages: PromptMessage[]) =>
   createChatTemplate(source, tokens).render(messages);
 
-const llama2 =
-  "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}" +
-  '{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}' +
-  "{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}" +
-  "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}" +
-  "{% if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}" +
-  "{% else %}{% set content = message['content'] %}{% endif %}" +
-  "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}" +
-  "{% elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}";
+const { llama2 } = templates;
 
 describe('createChatTemplate', () => {
   it('renders ChatML when the model brings no template', () => {
