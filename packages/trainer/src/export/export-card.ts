@@ -16,7 +16,8 @@ export interface CardFacts {
 async function trainingPart(folder: string): Promise<string> {
   const text = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '');
   const start = text.indexOf('![Loss by step]');
-  return start < 0 ? '' : text.slice(start);
+  // run.json, which the last sentence speaks of, stays with the run.
+  return start < 0 ? '' : text.slice(start).replace(/\nThe same configuration, [^\n]*\n$/, '');
 }
 
 /** A scalar of YAML; JSON's strings are such. */

@@ -66,13 +66,24 @@ function modelCard(record: Pick<RunRecord, 'config' | 'data' | 'figures' | 'iden
     ['method', config.method],
     ...(trainsAdapter ? [['LoRA', `rank ${lora.rank}, alpha ${lora.alpha}`]] : []),
     ...(config.method === 'dpo' ? [['beta', String(config.dpo.beta)]] : []),
-    ['epochs', String(train.epochs)],
+    // Steps, where they are given, end the run before its epochs.
+    ...(train.max_steps === null ? [['epochs', String(train.epochs)]] : []),
     ['examples a step', String(train.batch_size * train.gradient_accumulation)],
     ['learning rate', `${train.learning_rate} (${train.schedule})`],
     ['context length', String(config.data.context_length)],
     ['seed', String(train.seed)],
   ];
-  return `# ${basename(config.model.path)}, trained with Corral
+  // The head that hubs read: an adapter names its base, which is loaded first.
+  const head = [
+    `base_model: ${JSON.stringify(basename(config.model.path))}`,
+    `library_name: ${trainsAdapter ? 'peft' : 'transformers'}`,
+    'pipeline_tag: text-generation',
+  ];
+  return `---
+${head.join('\n')}
+---
+
+# ${basename(config.model.path)}, trained with Corral
 
 > Draft of a model card. Describe what the model is for, what it is not for, and the terms of the base model's licence.
 
