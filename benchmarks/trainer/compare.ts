@@ -4,7 +4,7 @@
 //     [--threads 1,2] [--rounds 3] [--seconds 15] [--rows 1] [--json]
 // PYTHON has torch, transformers and peft. The best round of each counts; differences below 15 % mean
 // nothing. `share` is of the best float32 product that ONNX Runtime itself reaches in the same run; `unpack` is
-// the share of a step that makes numbers of a base in 4-bit blocks.
+// the share of a step's processor time that makes numbers of a base in 4-bit blocks.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -16,7 +16,7 @@ interface Measurement {
   readonly tokensPerCpuSecond: number;
   readonly peakMemoryBytes: number;
   readonly shareOfProduct?: number;
-  /** Of a step's time, with a base in 4-bit blocks. */
+  /** Of a step's processor time, with a base in 4-bit blocks. */
   readonly shareOfDequantising?: number;
 }
 

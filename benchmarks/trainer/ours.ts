@@ -92,11 +92,11 @@ console.log(
     gflops: rate / 1e9,
     productGflops: productRate / 1e9,
     shareOfProduct: rate / productRate,
-    // Once for each group of rows; a group has 512 positions.
+    // Of processor time; once for each group of rows, which has 512 positions.
     ...(packedBase && {
       shareOfDequantising:
         ((await dequantiseSeconds(runtime, model.config)) * Math.ceil((rows * steps) / 512)) /
-        seconds,
+        (Math.min(...cpuTimes) / 1000),
     }),
   }),
 );
