@@ -148,12 +148,14 @@ export function createContext(parts: ContextParts, options: ContextOptions): Nat
     useAdapter: (adapter) => {
       activate(adapter && parts.adapterAddress(adapter));
       mask?.use(null, null);
+      warmer?.use(null);
       stackFailure = null;
     },
     useStack: (stack, ranks) => {
       const known = parts.stack(stack);
       activate(known.address);
       mask?.use(known, ranks);
+      warmer?.use(known);
     },
     get stackFailure() {
       return stackFailure;

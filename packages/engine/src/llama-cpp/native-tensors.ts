@@ -23,6 +23,8 @@ export interface NativeTensors {
   firstSource(tensor: number): number;
   /** Numbers of a row, and rows, of the first matrix of a tensor. */
   shape(tensor: number): { readonly columns: number; readonly rows: number };
+  /** Value of `enum ggml_type`. */
+  type(tensor: number): number;
   /** Where its numbers lie. */
   data(tensor: number): number;
   /** A computed two-dimensional float32 tensor, row-major; null when it is of another type. */
@@ -57,6 +59,11 @@ export function createNativeTensors(): NativeTensors {
     shape: (tensor) => {
       const at = seek(tensor) + columns;
       return { columns: current[at] as number, rows: current[at + 2] as number };
+    },
+    type: (tensor) => {
+      // `current` changes in `seek`: it may be read only afterwards.
+      const at = seek(tensor);
+      return current[at + type] as number;
     },
     data: (tensor) => pointer(seek(tensor) + data),
     floats: (tensor) => {
