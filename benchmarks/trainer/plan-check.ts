@@ -82,6 +82,38 @@ const short = writeRows('short.jsonl', 400, (row) => 30 + ((row * 37) % 61));
 const data = { validation: 0, context_length: 1024 };
 const train = { batch_size: 1, max_steps: 16 };
 
+/** Pairs of about so many tokens a side. */
+function writePairs(name: string, count: number, tokens: number): string {
+  const path = join(folder, name);
+  const text = (row: number, step: number): string =>
+    Array.from({ length: tokens }, (_, at) => words[(row * step + at * 3) % words.length]).join(
+      ' ',
+    );
+  const pair = (row: number) => ({
+    prompt: text(row, 7),
+    chosen: text(row, 5),
+    rejected: text(row, 3),
+  });
+  writeFileSync(
+    path,
+    Array.from({ length: count }, (_, row) => JSON.stringify(pair(row))).join('\n'),
+  );
+  return path;
+}
+
+/** Plain text of so many lines. */
+function writeText(name: string, lines: number): string {
+  const path = join(folder, name);
+  const line = (at: number) => words.map((_, i) => words[(at + i * 5) % words.length]).join(' ');
+  writeFileSync(path, Array.from({ length: lines }, (_, at) => line(at)).join('\n'));
+  return path;
+}
+
+const rehearsal = here('../../models/rehearsal/rehearsal.gguf');
+const facts = here('../../examples/quickstart/rehearsal-train.jsonl');
+const toy = { model: rehearsal, data: { train: facts, context_length: 256 } };
+const small128 = { context_length: 128, train: writeRows('128.jsonl', 128, () => 110) };
+
 const cases: Record<string, RunConfigInput> = {
   'toy, LoRA': {
     model: here('../../models/rehearsal/rehearsal.gguf'),
@@ -93,6 +125,62 @@ const cases: Record<string, RunConfigInput> = {
     method: 'full',
     data: { train: here('../../examples/quickstart/rehearsal-train.jsonl'), context_length: 256 },
     train: { batch_size: 8, max_steps: 150 },
+  },
+  'toy, QLoRA': { ...toy, method: 'qlora', train: { batch_size: 8, max_steps: 150 } },
+  'toy, LoRA, int8': {
+    ...toy,
+    train: { batch_size: 8, max_steps: 150 },
+    runtime: { precision: 'int8' },
+  },
+  'toy, pretrain': {
+    model: rehearsal,
+    method: 'pretrain',
+    data: { train: writeText('text.txt', 400), context_length: 256 },
+    train: { batch_size: 2, max_steps: 100 },
+  },
+  'toy, DPO': {
+    model: rehearsal,
+    method: 'dpo',
+    data: { train: writePairs('pairs.jsonl', 100, 20), context_length: 256 },
+    train: { batch_size: 4, max_steps: 60 },
+  },
+  '135M, LoRA, 4 x 128, packed': {
+    model: small,
+    data: { ...small128, validation: 0.1 },
+    train: { batch_size: 4, max_steps: 16 },
+  },
+  '135M, LoRA, int8, 4 x 128': {
+    model: small,
+    data: { ...small128, validation: 0.1 },
+    train: { batch_size: 4, max_steps: 16 },
+    runtime: { precision: 'int8' },
+  },
+  '135M, QLoRA, 4 x 128': {
+    model: small,
+    method: 'qlora',
+    data: { ...small128, validation: 0.1 },
+    train: { batch_size: 4, max_steps: 16 },
+  },
+  '135M, DPO, 2 x 128': {
+    model: small,
+    method: 'dpo',
+    data: { train: writePairs('pairs-135m.jsonl', 24, 16), context_length: 256 },
+    train: { batch_size: 2, max_steps: 8 },
+  },
+  '135M, full, 4 x 128': {
+    model: small,
+    method: 'full',
+    data: { ...small128, validation: 0.1 },
+    train: { batch_size: 4, max_steps: 8 },
+  },
+  '135M, LoRA, 1 x 2048': {
+    model: small,
+    data: {
+      validation: 0,
+      context_length: 2048,
+      train: writeRows('2048.jsonl', 16, () => 1900),
+    },
+    train: { batch_size: 1, max_steps: 4 },
   },
   '135M, LoRA, 1 x 512': { model: small, data: { ...data, train: long }, train },
   '135M, LoRA, 4 x 512': {
@@ -164,7 +252,7 @@ interface Row {
 
 async function check(name: string, config: RunConfigInput, index: number): Promise<Row> {
   const path = join(folder, `case-${index}.json`);
-  writeFileSync(path, JSON.stringify({ ...config, runtime }));
+  writeFileSync(path, JSON.stringify({ ...config, runtime: { ...runtime, ...config.runtime } }));
   const planned = await run('plan', path);
   const plan = JSON.parse(planned.lines.at(-1) ?? '') as RunPlan;
   const output = join(folder, `out-${index}`);

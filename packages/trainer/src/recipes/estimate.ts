@@ -16,7 +16,8 @@ import { adapterTensors, layerTensors } from '../models/llama.ts';
 import { chosenTargets } from '../models/model-tensors.ts';
 import { type Work, countWork } from './count-work.ts';
 import type { RunData } from './load-data.ts';
-import { type MemoryChoice, type MemoryQuestion, memoryParts, peakBytes } from './run-memory.ts';
+import { type MemoryAdvice, memoryAdvice } from './memory-advice.ts';
+import { type MemoryChoice, type MemoryQuestion, peakBytes } from './run-memory.ts';
 import type { Run } from './run.ts';
 
 const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
@@ -59,7 +60,8 @@ export interface RunEstimate {
   readonly sizes: Sizes;
   readonly work: Work;
   readonly peakBytes: (choice: MemoryChoice) => number;
-  readonly memoryParts: (choice: MemoryChoice) => ReturnType<typeof memoryParts>;
+  /** What would need less than even the given choice. */
+  readonly advice: (choice: MemoryChoice) => MemoryAdvice[];
   /** What can be chosen, the fastest first. */
   readonly choices: readonly [MemoryChoice, ...MemoryChoice[]];
 }
@@ -90,7 +92,7 @@ export async function estimateRun(run: Run, data: RunData): Promise<RunEstimate>
     sizes: sizesOf(shape, config),
     work,
     peakBytes: (choice) => peakBytes(question(choice), work),
-    memoryParts: (choice) => memoryParts(question(choice), work),
+    advice: (choice) => memoryAdvice(question(choice), work),
     choices: choicesOf(config.method, isLeveled(storedAs(someMatrix))),
   };
 }

@@ -6,8 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunConfigInput, RunEvent } from '@corral/contracts';
 import { runConfigSchema } from '@corral/contracts';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { resolveConfig } from '../config/resolve-config.ts';
 import { openCausalLm } from '../models/open-causal-lm.ts';
+import { estimateRun } from './estimate.ts';
+import { loadData } from './load-data.ts';
+import type { MemoryChoice } from './run-memory.ts';
 import { runTraining } from './run-training.ts';
 import { writeToyInputs } from './toy-run.fake.ts';
 
@@ -68,4 +72,66 @@ test.each([
 test('int8 is refused where no base is frozen', async () => {
   const config: Partial<RunConfigInput> = { method: 'full', runtime: runtime('int8') };
   await expect(run(config, 'full')).rejects.toMatchObject({ code: 'unsupported_parameter' });
+});
+
+/** What full training hands out: a folder in float32 and a GGUF in 8 bits. */
+let trained = '';
+beforeAll(async () => {
+  await run({ method: 'full', train: { max_steps: 1 }, runtime: runtime('float32') }, 'trained');
+  trained = join(folder, 'trained');
+});
+
+describe('a base in 8 bits', () => {
+  const pairs = { train: 'pairs.jsonl', validation: 0.2, context_length: 128 };
+  const dpo = (memory_limit: number) =>
+    ({
+      model: quantised(),
+      method: 'dpo',
+      data: pairs,
+      lora: { rank: 2 },
+      train: { max_steps: 2, batch_size: 2 },
+      runtime: { threads: 1, memory_limit },
+    }) satisfies RunConfigInput;
+  const quantised = (): string => join(trained, 'model-q8_0.gguf');
+  let choices: readonly MemoryChoice[] = [];
+  let needs: number[] = [];
+  beforeAll(async () => {
+    const config = await resolveConfig(runConfigSchema.parse(dpo(1)), folder);
+    const output = join(folder, 'estimate');
+    const planned = {
+      config,
+      identity: 'i',
+      output,
+      signal: new AbortController().signal,
+      emit: () => undefined,
+      openModel: openCausalLm,
+    };
+    using data = await loadData(planned);
+    const estimate = await estimateRun(planned, data);
+    ({ choices } = estimate);
+    needs = choices.map((choice) => estimate.peakBytes(choice));
+  });
+
+  test('stays packed under dpo only where float32 does not fit', async () => {
+    expect(choices.map(({ packedBase }) => packedBase)).toEqual([false, false, true, true]);
+    const roomy = await run(dpo(2 * (needs[0] ?? 0)), 'dpo roomy');
+    expect(roomy.filter(({ type }) => type === 'warning')).toEqual([]);
+    const packedNeed = Math.min(...needs.slice(2));
+    expect(packedNeed).toBeLessThan(Math.min(...needs.slice(0, 2)));
+    const tight = await run(dpo(packedNeed), 'dpo tight');
+    expect(tight).toContainEqual({
+      type: 'warning',
+      message: expect.stringContaining('the base stays in 4 or 8 bits') as unknown,
+    });
+    expect(tight.at(-1)).toMatchObject({ type: 'finished', step: 2 });
+  });
+});
+
+test('a base in 16 or 32 bits is rounded under qlora, and that is said', async () => {
+  const qlora: Partial<RunConfigInput> = { method: 'qlora', runtime: runtime('float32') };
+  const events = await run({ ...qlora, model: trained, train: { max_steps: 1 } }, 'rounded');
+  expect(events).toContainEqual({
+    type: 'warning',
+    message: expect.stringMatching(/16 or 32 bits.*kept in 8 bits/) as unknown,
+  });
 });

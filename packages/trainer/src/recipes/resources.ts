@@ -6,6 +6,7 @@ import { checkpointBytes } from '../checkpoint/checkpoint.ts';
 import type { Sized } from '../checkpoint/checkpoint.ts';
 import { readSavings, writeSavings } from '../output/resolved-file.ts';
 import { estimateRun } from './estimate.ts';
+import type { MemoryAdvice } from './memory-advice.ts';
 import type { RunData } from './load-data.ts';
 import type { MemoryChoice } from './run-memory.ts';
 import type { Run } from './run.ts';
@@ -42,7 +43,7 @@ export async function checkDisk(
       path: run.output,
       available: mebibytes(available),
       needed: mebibytes(needed),
-      purpose: `checkpoints and ${what}`,
+      purpose: `${run.config.checkpoint.keep + 1} checkpoints of ${mebibytes(checkpointBytes(parameters))} (checkpoint.keep: ${run.config.checkpoint.keep}) and the ${what}`,
     },
     details: { available_bytes: available, needed_bytes: needed },
   });
@@ -53,18 +54,15 @@ export async function checkDisk(
  * without is told as a warning. Throws CorralError `memory_too_small` when none fits.
  */
 export async function chooseMemory(run: Run, data: RunData): Promise<MemoryChoice> {
-  const { peakBytes, choices } = await estimateRun(run, data);
+  const { peakBytes, choices, advice } = await estimateRun(run, data);
   const { output, identity } = run;
   const limit = run.config.runtime.memory_limit;
   const fitting = choices.filter((each) => peakBytes(each) <= limit);
   const before = await readSavings(output, identity);
   const choice = fitting.find((each) => before && isSame(each, before)) ?? fitting[0];
   if (!choice) {
-    const needed = Math.min(...choices.map(peakBytes));
-    throw new CorralError('memory_too_small', {
-      params: { needed: mebibytes(needed), available: mebibytes(limit) },
-      details: { needed_bytes: Math.ceil(needed), limit_bytes: limit },
-    });
+    const frugal = choices.toSorted((a, b) => peakBytes(a) - peakBytes(b))[0] ?? choices[0];
+    throw doesNotFit(run, peakBytes(frugal), advice(frugal));
   }
   if (before === null) await writeSavings(output, identity, choice);
   const without = savingsOf(choice, choices[0]);
@@ -78,6 +76,23 @@ export async function chooseMemory(run: Run, data: RunData): Promise<MemoryChoic
     run.emit({ type: 'warning', message });
   }
   return choice;
+}
+
+/** The error, after a warning that says what to change. */
+function doesNotFit(run: Run, needed: number, advice: readonly MemoryAdvice[]): CorralError {
+  const limit = run.config.runtime.memory_limit;
+  const said = advice.map(({ change, bytes }) => {
+    const fits = bytes <= limit ? ', which fits' : '';
+    return `"${change}" ${mebibytes(bytes)} (${mebibytes(needed - bytes)} less${fits})`;
+  });
+  if (said.length > 0) {
+    const message = `Instead of ${mebibytes(needed)} the run would need: with ${said.join('; with ')}.`;
+    run.emit({ type: 'warning', message });
+  }
+  return new CorralError('memory_too_small', {
+    params: { needed: mebibytes(needed), available: mebibytes(limit) },
+    details: { needed_bytes: Math.ceil(needed), limit_bytes: limit, advice },
+  });
 }
 
 const isSame = (a: MemoryChoice, b: MemoryChoice): boolean =>

@@ -175,5 +175,5 @@ const readingBytes = ({ shape: config }: MemoryQuestion): number =>
 export function peakBytes(question: MemoryQuestion, work: Work): number {
   const parts = memoryParts(question, work);
   const reading = parts.process + parts.base + readingBytes(question);
-  return Math.max(reading, sum(Object.values(parts)));
+  return Math.ceil(Math.max(reading, sum(Object.values(parts))));
 }
