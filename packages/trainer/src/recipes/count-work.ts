@@ -25,7 +25,7 @@ export interface WorkShape extends BatchShape {
 }
 
 /** One transcript: a prompt that is continued a token or more a pass. */
-export interface GoldenWork {
+interface GoldenWork {
   /** Padded. */
   readonly positions: number;
   /** Tokens of the continuation, and how many of them the answer in the data has. */

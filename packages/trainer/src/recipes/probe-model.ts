@@ -30,7 +30,7 @@ export const layerSize = (shape: ModelConfig): number =>
   layerTensors(shape).reduce((sum, tensor) => sum + sizeOf(tensor.shape), 0);
 
 /** The run's shape with few layers, and a head of about a layer's size. */
-export function smallShape(shape: ModelConfig): ModelConfig {
+function smallShape(shape: ModelConfig): ModelConfig {
   const layer = layerSize(shape);
   const vocabulary = Math.round(layer / shape.hidden_size);
   return {

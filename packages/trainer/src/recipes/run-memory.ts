@@ -33,7 +33,7 @@ export interface MemoryQuestion {
 }
 
 /** Bytes by what they are for. */
-export interface MemoryParts {
+interface MemoryParts {
   /** Node, the trainer's modules, the tokenizer, ONNX Runtime's code. */
   readonly process: number;
   readonly base: number;
@@ -142,7 +142,7 @@ function trainedBytes({ shape: config, config: run }: MemoryQuestion): number {
   return trainsAdapter ? 16 * adapter : 12 * whole;
 }
 
-export function memoryParts(question: MemoryQuestion, work: Work): MemoryParts {
+function memoryParts(question: MemoryQuestion, work: Work): MemoryParts {
   const { shape: config, config: run } = question;
   const { trainsAdapter } = methodTraits[run.method];
   const layers = layerMemory(question, work);

@@ -7,7 +7,7 @@ import { elementCount } from '../graph/value.ts';
 
 const elementBytes: Record<DType, number> = { float32: 4, int64: 8, int8: 1, uint8: 1 };
 
-export const bytesOf = ({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number =>
+const bytesOf = ({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number =>
   elementBytes[dtype] * elementCount(shape);
 
 /** Kernels that write over their first dying input of the same size. */
