@@ -90,9 +90,9 @@ function writePairs(name: string, count: number, tokens: number): string {
       ' ',
     );
   const pair = (row: number) => ({
-    prompt: text(row, 7),
-    chosen: text(row, 5),
-    rejected: text(row, 3),
+    prompt: text(row, 0),
+    chosen: text(row, 1),
+    rejected: text(row, 2),
   });
   writeFileSync(
     path,

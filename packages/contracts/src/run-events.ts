@@ -123,6 +123,12 @@ export interface RunPlan {
   readonly total_steps: number;
   readonly tokens: number;
   readonly peak_memory_bytes: number;
+  /** What runtime.memory_limit allows. */
+  readonly memory_limit_bytes?: number;
+  /** What the run will do without so that it fits; '' = nothing. */
+  readonly memory_savings?: string;
+  /** Changes of the configuration after which it would need less, the smallest need first. */
+  readonly memory_advice?: readonly { readonly change: string; readonly bytes: number }[];
   readonly disk_bytes: number;
   readonly seconds: number;
 }

@@ -9,6 +9,22 @@ import { formatBytes, formatCount, formatFields, formatSeconds } from '../format
 import { requireLocalModel } from '../local-models.ts';
 import { askTrainer } from '../trainer-process.ts';
 
+/** The peak, what it costs to reach it, and what to change where it is more than the run may use. */
+function memoryFields(found: RunPlan): [string, string][] {
+  const { peak_memory_bytes: peak, memory_limit_bytes: limit = Infinity } = found;
+  const peakField: [string, string] = ['peak memory', `about ${formatBytes(peak)}`];
+  const savings: [string, string][] = found.memory_savings
+    ? [['', `to fit ${formatBytes(limit)}: ${found.memory_savings}, which is slower`]]
+    : [];
+  if (peak <= limit) return [peakField, ...savings];
+  const advice = (found.memory_advice ?? []).map(({ change, bytes }): [string, string] => [
+    '',
+    `with ${change}: about ${formatBytes(bytes)}${bytes <= limit ? ', which fits' : ''}`,
+  ]);
+  const refusal = `more than runtime.memory_limit allows (${formatBytes(limit)}): the run would be refused`;
+  return [peakField, ['', refusal], ...advice];
+}
+
 async function plan(context: Context, input: Input): Promise<void> {
   const model = requireLocalModel(input.arg(0));
   const train = resolve(input.requiredText('data'));
@@ -28,7 +44,7 @@ async function plan(context: Context, input: Input): Promise<void> {
       ],
       ['steps', formatCount(found.total_steps)],
       ['tokens', formatCount(found.tokens)],
-      ['peak memory', `about ${formatBytes(found.peak_memory_bytes)}`],
+      ...memoryFields(found),
       ['disk', `about ${formatBytes(found.disk_bytes)}`],
       ['time', `about ${formatSeconds(found.seconds)} on this machine`],
     ],

@@ -45,14 +45,24 @@ function follow(event: RunEvent, progress: Progress, state: { totalSteps: number
   }
 }
 
-const describeEnd = (end: Finished, output: string): string =>
-  `validation loss ${formatLoss(end.loss_before)} → ${formatLoss(end.loss_after)}, ${formatCount(end.tokens_per_second)} tokens/s, ${end.gflops.toFixed(0)} GFLOP/s, peak memory ${formatBytes(end.peak_memory_bytes)}, ${formatSeconds(end.seconds)}\n  result in ${output}`;
+/** Without held-out examples the loss of the last step has to do. */
+const describeLoss = (end: Finished, lastLoss: number | null): string =>
+  end.loss_after === null
+    ? `training loss ${formatLoss(lastLoss)} in the last step (nothing is held out)`
+    : `validation loss ${formatLoss(end.loss_before)} → ${formatLoss(end.loss_after)}`;
+
+const describeEnd = (end: Finished, lastLoss: number | null, output: string): string =>
+  `${describeLoss(end, lastLoss)}, ${formatCount(end.tokens_per_second)} tokens/s, ${end.gflops.toFixed(0)} GFLOP/s, peak memory ${formatBytes(end.peak_memory_bytes)}, ${formatSeconds(end.seconds)}\n  result in ${output}`;
 
 async function train(context: Context, input: Input): Promise<number> {
   const config = resolve(input.requiredText('config'));
   const output = resolve(input.requiredText('output'));
   if (!existsSync(config)) throw new CorralError('file_not_found', { params: { path: config } });
-  const state = { totalSteps: 0, finished: null as Finished | null };
+  const state = {
+    totalSteps: 0,
+    lastLoss: null as number | null,
+    finished: null as Finished | null,
+  };
   const { io, json } = context;
   using progress = createProgress(io);
   const code = await runTrainer(
@@ -63,13 +73,15 @@ async function train(context: Context, input: Input): Promise<number> {
       const event = runEventSchema.safeParse(line).data;
       if (event === undefined) return;
       if (event.type === 'finished') state.finished = event;
+      if (event.type === 'step') state.lastLoss = event.loss;
       const said = follow(event, progress, state);
       if (said !== null) io.err(`${io.live ? '\r\u001b[2K' : ''}  ${said}\n`);
     },
   );
   progress.close();
   const { finished } = state;
-  if (finished && !json) io.out(`${io.colors.green('✓')} ${describeEnd(finished, output)}\n`);
+  if (finished && !json)
+    io.out(`${io.colors.green('✓')} ${describeEnd(finished, state.lastLoss, output)}\n`);
   return code === trainerExitCodes.finished ? exitCodes.ok : exitCodes.failed;
 }
 

@@ -69,6 +69,7 @@ const invalid = (path: string, problems: readonly ConfigProblem[]): CorralError 
   new CorralError('config_invalid', {
     params: {
       details: problems
+        .toSorted((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity))
         .map(({ line, key, reason }) => {
           const place = line === null ? path : `${path}:${line}`;
           return key === '' ? `${place}: ${reason}` : `${place}: ${key}: ${reason}`;

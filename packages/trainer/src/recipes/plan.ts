@@ -11,7 +11,7 @@ import { estimateRun, someMatrix } from './estimate.ts';
 import { loadData } from './load-data.ts';
 import { type TimedRun, predictSeconds, probedSamples } from './predict-time.ts';
 import { probeSpeed } from './probe.ts';
-import { diskBytes } from './resources.ts';
+import { diskBytes, savingsOf } from './resources.ts';
 import type { Run } from './run.ts';
 import { stepPlanOf } from './session.ts';
 
@@ -38,9 +38,12 @@ export async function planRun(
   await using place = await mkdtempDisposable(join(tmpdir(), 'corral-plan-'));
   using data = await loadData(run, place.path);
   const prepareSeconds = (performance.now() - began) / 1000;
-  const { shape, storedAs, sizes, work, peakBytes, choices } = await estimateRun(run, data);
+  const { shape, storedAs, sizes, work, peakBytes, advice, choices } = await estimateRun(run, data);
   const limit = resolved.runtime.memory_limit;
-  const choice = choices.find((each) => peakBytes(each) <= limit) ?? choices[0];
+  const choice =
+    choices.find((each) => peakBytes(each) <= limit) ??
+    choices.toSorted((a, b) => peakBytes(a) - peakBytes(b))[0] ??
+    choices[0];
   const plan = stepPlanOf(run, data.train);
   const samples = probedSamples(work);
   const timed: TimedRun = {
@@ -60,7 +63,10 @@ export async function planRun(
     trainable_parameters: sizes.trainable,
     total_steps: plan.totalSteps,
     tokens: work.tokens,
-    peak_memory_bytes: Math.round(peakBytes(choice)),
+    peak_memory_bytes: peakBytes(choice),
+    memory_limit_bytes: limit,
+    memory_savings: savingsOf(choice, choices[0]),
+    memory_advice: advice(choice),
     disk_bytes: diskBytes(run, [{ data: { byteLength: 4 * sizes.trainable } }]),
     seconds: Math.round(predictSeconds(timed, samples, speeds)),
   };

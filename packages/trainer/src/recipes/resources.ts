@@ -99,7 +99,7 @@ const isSame = (a: MemoryChoice, b: MemoryChoice): boolean =>
   a.recompute === b.recompute && a.packedBase === b.packedBase;
 
 /** In words; '' when it does without nothing that the fastest way has. */
-const savingsOf = (choice: MemoryChoice, fastest: MemoryChoice): string =>
+export const savingsOf = (choice: MemoryChoice, fastest: MemoryChoice): string =>
   [
     ...(choice.recompute ? ['most activations are computed again'] : []),
     ...(choice.packedBase && !fastest.packedBase ? ['the base stays in 4 or 8 bits'] : []),
