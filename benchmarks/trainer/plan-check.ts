@@ -1,5 +1,5 @@
 // `plan` against what is then measured: for each case a plan, a real run of a few steps, and both side by side.
-//   node benchmarks/trainer/plan-check.ts [--only NAME,NAME] [--threads 2] [--json]
+//   node benchmarks/trainer/plan-check.ts [--only 'NAME;NAME'] [--threads 2] [--json]
 //                                         [--model FILE.gguf] [--qlora FILE.gguf] [--large]
 // --model   real weights for the cases of 135M (default: random weights of SmolLM2-135M's shape, byte tokenizer)
 // --qlora   adds a case with this 4- or 8-bit GGUF kept packed; --large adds 1.1B with random weights
@@ -269,7 +269,7 @@ async function check(name: string, config: RunConfigInput, index: number): Promi
   };
 }
 
-const only = options.only?.split(',').map((name) => name.trim());
+const only = options.only?.split(';').map((name) => name.trim());
 const ratio = (predicted: number, measured: number): string =>
   `${((predicted / measured - 1) * 100).toFixed(0)} %`;
 const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(2);
