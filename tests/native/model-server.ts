@@ -16,7 +16,7 @@ export interface ModelServer extends AsyncDisposable {
   stream(body: object, key?: string): AsyncGenerator<string, void>;
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
   readonly json: any;
