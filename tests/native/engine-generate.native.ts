@@ -84,7 +84,8 @@ describe('adapters', () => {
   });
 
   it('give their memory back', async () => {
-    // About 0.5 MB each: 60 of them would show.
+    // About 0.5 MB each: 40 of them would show, in every round. Garbage that waits to be collected comes
+    // and goes, and so shows in some.
     await writeTinyAdapter(folder.path('large.gguf'), { seed: 5, rank: 64 });
     const cycle = async (times: number): Promise<number> => {
       for (let i = 0; i < times; i++) {
@@ -96,8 +97,10 @@ describe('adapters', () => {
       const status = (await engine.call({ type: 'status' })) as EngineStatus;
       return status.memory_bytes;
     };
-    const before = await cycle(10);
-    expect((await cycle(60)) - before).toBeLessThan(20e6);
+    const sizes = [await cycle(10)];
+    for (let round = 0; round < 4; round++) sizes.push(await cycle(40));
+    const growths = sizes.slice(1).map((size, i) => size - (sizes[i] ?? 0));
+    expect(Math.min(...growths)).toBeLessThan(10e6);
   });
 });
 

@@ -78,7 +78,8 @@ describe.each([
     const computed = results.map(
       ({ finish }) => (finish?.prompt_tokens ?? 0) - (finish?.cached_tokens ?? 0),
     );
-    expect(computed.filter((count) => count > 1)).toHaveLength(1);
+    // No prompt ends in a single token (prompt-cut.ts).
+    expect(computed.filter((count) => count > 2)).toHaveLength(1);
   });
 });
 

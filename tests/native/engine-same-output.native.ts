@@ -178,17 +178,21 @@ describe.each(models)('a model ($name)', ({ file, count, seed }) => {
  * cache is exact there, too; a stream's token is one, so company and guesses round otherwise.
  */
 const rounded = [
-  { name: 'a base in floats', file: 'f32', options: {} },
-  { name: 'two threads', file: 'q8_0', options: { n_threads: 2 } },
-  { name: 'an adapter', file: 'q8_0', options: {}, adapter_id: 'a' },
+  { name: 'a base in floats', file: 'f32', options: {}, digits: 2 },
+  // Activations in 8 bits make more of a last digit.
+  { name: 'two threads', file: 'q8_0', options: { n_threads: 2 }, digits: 0 },
+  { name: 'an adapter', file: 'q8_0', options: {}, adapter_id: 'a', digits: 0 },
 ];
 
-describe.each(rounded)('with $name', ({ file, options, adapter_id }) => {
+describe.each(rounded)('with $name', ({ file, options, adapter_id, digits }) => {
   const prompts = makePrompts(40, 4);
   const adapter = adapter_id === undefined ? {} : { adapter_id };
   const start = async (more: Record<string, number | string>): Promise<TestEngine> => {
     const engine = await startEngine(folder.path(`${file}.gguf`), {
-      ...{ n_ctx: 512, n_seq_max: 8, n_batch: 256, n_threads: 1 },
+      n_ctx: 512,
+      n_seq_max: 8,
+      n_batch: 256,
+      n_threads: 1,
       ...options,
       ...more,
     });
@@ -211,6 +215,6 @@ describe.each(rounded)('with $name', ({ file, options, adapter_id }) => {
     const { answers } = await askAll(busy, prompts, { ...adapter, together: true });
     for (const [i, { logprobs }] of answers.entries())
       // The first token: what is drawn after it may be another one.
-      expect(logprobs[0]).toBeCloseTo(cold.answers[i]?.logprobs[0] ?? NaN, 1);
+      expect(logprobs[0]).toBeCloseTo(cold.answers[i]?.logprobs[0] ?? NaN, digits);
   });
 });
