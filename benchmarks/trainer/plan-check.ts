@@ -112,7 +112,7 @@ function writeText(name: string, lines: number): string {
 const rehearsal = here('../../models/rehearsal/rehearsal.gguf');
 const facts = here('../../examples/quickstart/rehearsal-train.jsonl');
 const toy = { model: rehearsal, data: { train: facts, context_length: 256 } };
-const small128 = { context_length: 128, train: writeRows('128.jsonl', 128, () => 110) };
+const small128 = { context_length: 128, train: writeRows('128.jsonl', 128, () => 96) };
 
 const cases: Record<string, RunConfigInput> = {
   'toy, LoRA': {

@@ -163,7 +163,9 @@ function memoryParts(question: MemoryQuestion, work: Work): MemoryParts {
     gradients: trainsAdapter ? 0 : 4 * (layer + config.vocab_size * config.hidden_size),
     sessions: layers.sessions + head.sessions,
     garbage:
-      uncollectedBytes + Math.max(uncollectedLayers * layers.copies, head.copies) + maskBytes(work),
+      uncollectedBytes +
+      Math.max(Math.min(uncollectedLayers, config.num_hidden_layers) * layers.copies, head.copies) +
+      maskBytes(work),
   };
 }
 
