@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CorralError } from '@corral/contracts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig, parseConfig } from './load-config.ts';
+import { resolvePrecision } from './precision.ts';
 import { resolveConfig, resolveMemoryLimit, runIdentity } from './resolve-config.ts';
 
 let folder = '';
@@ -130,5 +131,28 @@ describe('a resolved configuration', () => {
     expect(resolveMemoryLimit('2 GB')).toBe(2e9);
     expect(resolveMemoryLimit(123)).toBe(123);
     expect(resolveMemoryLimit('auto')).toBeGreaterThan(2 ** 28);
+  });
+});
+
+describe('the precision of a frozen base', () => {
+  const runtime = (precision: 'auto' | 'int8', device: 'auto' | 'webgpu' = 'auto') => ({
+    ...parseConfig(minimal, 'run.yaml').runtime,
+    precision,
+    device,
+  });
+  const exact = (is: boolean) => () => Promise.resolve(is);
+
+  test('is int8 by itself where curves show that it costs nothing and the processor can', async () => {
+    const lora = { method: 'lora', runtime: runtime('auto') } as const;
+    expect(await resolvePrecision(lora, exact(true))).toBe('int8');
+    expect(await resolvePrecision(lora, exact(false))).toBe('float32');
+    expect(await resolvePrecision({ ...lora, method: 'dpo' }, exact(true))).toBe('float32');
+    const elsewhere = { method: 'lora', runtime: runtime('auto', 'webgpu') } as const;
+    expect(await resolvePrecision(elsewhere, exact(true))).toBe('float32');
+  });
+
+  test('is refused where the processor would compute something else', async () => {
+    const asked = resolvePrecision({ method: 'lora', runtime: runtime('int8') }, exact(false));
+    await expect(asked).rejects.toMatchObject({ code: 'unsupported_parameter' });
   });
 });

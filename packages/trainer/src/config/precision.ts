@@ -5,28 +5,48 @@ import { methodTraits } from './methods.ts';
 
 export type Precision = 'float32' | 'int8';
 
-/** What `auto` means for each method. int8 is chosen only where loss curves show that it costs nothing. */
+/**
+ * What `auto` means for each method on a CPU that multiplies bytes exactly. int8 is chosen only where loss
+ * curves show that it costs nothing: docs/guides/training.md has them.
+ */
 const autoPrecision: Record<TrainingMethod, Precision> = {
-  lora: 'float32',
+  lora: 'int8',
   qlora: 'float32',
   full: 'float32',
   pretrain: 'float32',
   dpo: 'float32',
 };
 
-/** Throws CorralError `unsupported_parameter` where there is no frozen base to compute with in int8. */
-export function resolvePrecision({
-  method,
-  runtime,
-}: Pick<RunConfig, 'method' | 'runtime'>): Precision {
-  if (runtime.precision === 'auto') return autoPrecision[method];
-  if (runtime.precision === 'int8' && !methodTraits[method].trainsAdapter) {
-    const param = 'runtime.precision';
-    const reason = `int8 is for a frozen base, and method ${method} trains every weight: use float32`;
-    throw new CorralError('unsupported_parameter', {
-      params: { param: `${param}: int8`, reason },
-      param,
-    });
+const refuse = (reason: string): CorralError => {
+  const param = 'runtime.precision';
+  return new CorralError('unsupported_parameter', {
+    params: { param: `${param}: int8`, reason },
+    param,
+  });
+};
+
+/**
+ * @param isExact whether products of bytes are exact on this machine; asked only where it decides
+ * @throws CorralError `unsupported_parameter` where there is no frozen base to compute with in int8, or where
+ *   the processor cannot
+ */
+export async function resolvePrecision(
+  { method, runtime }: Pick<RunConfig, 'method' | 'runtime'>,
+  isExact: () => Promise<boolean>,
+): Promise<Precision> {
+  const isOnCpu = runtime.device === 'auto' || runtime.device === 'cpu';
+  if (runtime.precision === 'auto') {
+    const wanted = autoPrecision[method];
+    return wanted === 'int8' && isOnCpu && (await isExact()) ? 'int8' : 'float32';
   }
-  return runtime.precision;
+  if (runtime.precision === 'float32') return 'float32';
+  if (!methodTraits[method].trainsAdapter) {
+    throw refuse(
+      `int8 is for a frozen base, and method ${method} trains every weight: use float32`,
+    );
+  }
+  if (isOnCpu && !(await isExact())) {
+    throw refuse('this processor cuts off sums of products of bytes: use float32');
+  }
+  return 'int8';
 }

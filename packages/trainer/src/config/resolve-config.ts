@@ -6,6 +6,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { extname, isAbsolute, join, resolve } from 'node:path';
 import { CorralError, type LoraTarget, type RunConfig, loraTargets } from '@corral/contracts';
+import { multipliesBytesExactly } from '../models/exact-bytes.ts';
 import { type Precision, resolvePrecision } from './precision.ts';
 import { methodTraits } from './methods.ts';
 import { readPeftSettings } from '../checkpoint/peft-folder.ts';
@@ -150,7 +151,7 @@ export async function resolveConfig(
     checkpoint: config.checkpoint,
     runtime: {
       device: runtime.device === 'auto' ? 'cpu' : runtime.device,
-      precision: resolvePrecision(config),
+      precision: await resolvePrecision(config, multipliesBytesExactly),
       threads: runtime.threads === 'auto' ? availableParallelism() : runtime.threads,
       memory_limit: resolveMemoryLimit(runtime.memory_limit),
     },
