@@ -86,9 +86,10 @@ const train = { batch_size: 1, max_steps: 16 };
 function writePairs(name: string, count: number, tokens: number): string {
   const path = join(folder, name);
   const text = (row: number, step: number): string =>
-    Array.from({ length: tokens }, (_, at) => words[(row * step + at * 3) % words.length]).join(
-      ' ',
-    );
+    Array.from(
+      { length: tokens },
+      (_, at) => words[(row + step + at * (3 + step)) % words.length],
+    ).join(' ');
   const pair = (row: number) => ({
     prompt: text(row, 0),
     chosen: text(row, 1),
