@@ -20,8 +20,11 @@ import {
 } from '@corral/formats';
 import { layerTensors } from '../models/llama.ts';
 
-/** Parameters of a layer from which one is enough: a pass of it takes a second. */
-const largeLayer = 50e6;
+/**
+ * Parameters that the layers have together, at least: 64 MB in float32, more than a cache holds, so that each pass
+ * reads them from memory as the run's does.
+ */
+const probedParameters = 16e6;
 const [smallestVocabulary, largestVocabulary] = [1024, 8192];
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
@@ -35,7 +38,7 @@ function smallShape(shape: ModelConfig): ModelConfig {
   const vocabulary = Math.round(layer / shape.hidden_size);
   return {
     ...shape,
-    num_hidden_layers: layer > largeLayer ? 1 : 2,
+    num_hidden_layers: Math.min(shape.num_hidden_layers, Math.ceil(probedParameters / layer)),
     vocab_size: Math.min(
       shape.vocab_size,
       Math.max(smallestVocabulary, Math.min(vocabulary, largestVocabulary)),
