@@ -91,7 +91,9 @@ function mathsSeconds(run: TimedRun, samples: readonly PackedBatch[], speeds: re
     validations * forward(work.validationPositions, work.validationScored) +
     forward(transcripts.positions, transcripts.scored) +
     main.update * sizes.trainable * plan.totalSteps +
-    main.graphs * work.shapes.length
+    // The first shape also warms the program up.
+    main.graphs +
+    (speeds.at(-1)?.graphs ?? 0) * (work.shapes.length - 1)
   );
 }
 

@@ -12,8 +12,11 @@ import { layerSize, writeProbeModel } from './probe-model.ts';
 import type { MemoryChoice } from './run-memory.ts';
 import type { Run } from './run.ts';
 
-/** Timed passes of a kind; the middle one counts, because a shared machine has hiccups. */
-const passes = 3;
+/**
+ * Timed passes of a kind; the middle one counts, because a shared machine has hiccups. Short ones are repeated: the
+ * first of them run before V8 has compiled what is around the kernels.
+ */
+const passes = { least: 3, most: 40, seconds: 0.4 };
 
 export interface ProbedModel {
   readonly shape: ModelConfig;
@@ -47,8 +50,13 @@ async function seconds(work: () => unknown): Promise<number> {
 
 async function middle(work: () => unknown): Promise<number> {
   const times: number[] = [];
-  for (let pass = 0; pass < passes; pass += 1) times.push(await seconds(work));
-  return times.toSorted((a, b) => a - b)[Math.floor(passes / 2)] ?? 0;
+  let spent = 0;
+  while (times.length < passes.least || (spent < passes.seconds && times.length < passes.most)) {
+    const time = await seconds(work);
+    times.push(time);
+    spent += time;
+  }
+  return times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
 }
 
 /** The batch with token ids of the small vocabulary. */
