@@ -102,7 +102,6 @@ const openContext = (choice: ContextChoice): NativeContext =>
     ubatchTokens: choice.ubatchTokens,
     outputs: 512,
     threads: choice.threads,
-    stacks: true,
     ...(choice.unified ? { sharedTokens: 2048 } : {}),
   });
 

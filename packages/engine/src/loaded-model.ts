@@ -84,7 +84,6 @@ function openContext(model: NativeModel, wanted: EngineOptions): NativeContext {
     batchTokens: Math.max(options.n_batch, options.n_seq_max),
     outputs,
     threads: threadsOf(options),
-    stacks: ['auto', 'stacked'].includes(options.adapter_batching),
   });
 }
 

@@ -54,7 +54,7 @@ function decode(
   return parts.map((_, row) => context.logits(row).slice());
 }
 
-function openContext(model: NativeModel, stacks: boolean, unified: boolean): NativeContext {
+function openContext(model: NativeModel, unified: boolean): NativeContext {
   const shared = unified ? { sharedTokens: 32 * sequences.length } : {};
   return model.createContext({
     sequenceTokens: 32,
@@ -63,14 +63,13 @@ function openContext(model: NativeModel, stacks: boolean, unified: boolean): Nat
     ubatchTokens,
     outputs: sequences.length,
     threads: 1,
-    stacks,
     ...shared,
   });
 }
 
 /** Logits of every sequence after its two parts, each alone with its adapter. */
 function alone(model: NativeModel, adapters: readonly NativeAdapter[]): Float32Array[][] {
-  const context = openContext(model, false, false);
+  const context = openContext(model, false);
   try {
     return sequences.map(({ adapter, prompt, rest }, sequence) => {
       context.truncate(0, 0);
@@ -100,7 +99,7 @@ async function together(
     targets: targets.filter(({ name }) => name.startsWith('blk.')),
   });
   const stack = model.createStack(plan);
-  const context = openContext(model, true, unified);
+  const context = openContext(model, unified);
   try {
     const ranges: RankRange[] = [];
     let from = 1;

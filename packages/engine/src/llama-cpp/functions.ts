@@ -94,6 +94,11 @@ export interface LlamaFunctions {
     tensorStride: number,
     dataStride: number,
   ): void;
+  /**
+   * A backend's buffer lies in this process's memory as ggml's types say (not on a device, not laid out anew),
+   * and holds `size` bytes from `data` on.
+   */
+  holdsPlain(buffer: Address, data: bigint, size: number): boolean;
   /** A device that weights could have been moved to. */
   hasGpu(): boolean;
 }
@@ -119,7 +124,7 @@ type VocabularyFunction =
   | 'piece';
 type TensorFunctions = Pick<
   LlamaFunctions,
-  'tensorName' | 'tensorBytes' | 'setTensorRows' | 'hasGpu'
+  'tensorName' | 'tensorBytes' | 'setTensorRows' | 'holdsPlain' | 'hasGpu'
 >;
 
 // ggml_backend_sched_eval_callback; the address as a number costs less than a pointer object.
@@ -239,6 +244,9 @@ function bindAdapters(llama: Library): AdapterFunctions {
 
 function bindTensors(ggml: Library, base: Library): TensorFunctions {
   const deviceByType = ggml.func('void *ggml_backend_dev_by_type(int)');
+  const isHost = base.func('bool ggml_backend_buffer_is_host(void *)');
+  const startOf = base.func('uintptr_t ggml_backend_buffer_get_base(void *)');
+  const sizeOf = base.func('size_t ggml_backend_buffer_get_size(void *)');
   const gpuDevices = [1, 2]; // GGML_BACKEND_DEVICE_TYPE_GPU, _IGPU
   return {
     tensorName: base.func('const char *ggml_get_name(void *)'),
@@ -246,6 +254,11 @@ function bindTensors(ggml: Library, base: Library): TensorFunctions {
     setTensorRows: base.func(
       'void ggml_backend_tensor_set_2d(void *, void *, size_t, size_t, size_t, size_t, size_t)',
     ),
+    holdsPlain: (buffer, data, size) => {
+      if (!buffer || !data || !isHost(buffer)) return false;
+      const start = BigInt(startOf(buffer));
+      return data >= start && data + BigInt(size) <= start + BigInt(sizeOf(buffer));
+    },
     hasGpu: () => gpuDevices.some((type) => Boolean(deviceByType(type))),
   };
 }

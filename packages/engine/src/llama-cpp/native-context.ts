@@ -46,7 +46,10 @@ function openContext(
   params.pooling_type = 0; // LLAMA_POOLING_TYPE_NONE
   if (evaluation) params.cb_eval = evaluation.address;
   const context = llama.createContext(model, params);
-  if (!context) throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
+  if (!context) {
+    evaluation?.close();
+    throw failed(`no context of ${options.sequenceTokens} tokens could be made`);
+  }
   return context;
 }
 
@@ -74,6 +77,8 @@ export interface ContextParts {
   /** The native address of an adapter of this model. */
   readonly adapterAddress: (adapter: NativeAdapter) => bigint;
   readonly stack: (stack: NativeStack) => LlamaStack;
+  /** Told when a context is closed. */
+  readonly onClose: (context: NativeContext) => void;
   /** The threads of all contexts that decode with so many; null where there are none to be had. */
   readonly threadPool: (threads: number) => Address;
 }
@@ -97,74 +102,99 @@ function createActiveAdapter(context: Address) {
   };
 }
 
-export function createContext(parts: ContextParts, options: ContextOptions): NativeContext {
+interface DecodingParts {
+  readonly context: Address;
+  readonly batch: ReturnType<typeof createBatch>;
+  readonly evaluation: Evaluation | null;
+  readonly split: Parameters<typeof splitRows>[1];
+  readonly parts: ContextParts;
+}
+
+/** Decodes under the eyes of what watches it, with what llama.cpp adds to the base's products. */
+function createDecoding({ context, batch, evaluation, split, parts }: DecodingParts) {
   const llama = openLlama();
-  // On a GPU each stop would wait for the device, and weights lie elsewhere.
-  const evaluation = options.stacks || !llama.hasGpu() ? createEvaluation() : null;
   const { mask, warmer } = evaluation ?? {};
-  const context = openContext(parts.model, options, evaluation);
-  // Without a pool each decode starts and joins its threads.
-  const pool = parts.threadPool(options.threads);
-  if (pool) llama.attachThreadpool(context, pool, pool);
-  const { model } = parts;
-  const sharedTokens = options.sharedTokens ?? null;
-  const memory = createSequenceMemory({
-    context,
-    model,
-    sharedTokens,
-    sequences: options.sequences,
-  });
-  const batch = createBatch(options.batchTokens);
   const activate = createActiveAdapter(context);
-  const { ubatchTokens = options.batchTokens } = options;
-  const split = { ubatchTokens, unified: sharedTokens !== null };
   let stackFailure: string | null = null;
   let decodeMs = 0;
-  let open = true;
-
   return {
-    ...memory,
-    batch,
-    sequenceTokens:
-      sharedTokens === null ? llama.contextSequenceTokens(context) : options.sequenceTokens,
-    sequences: options.sequences,
-    outputs: options.outputs,
-    decode: () => {
+    decode: (): DecodeOutcome => {
       mask?.begin(() => splitRows(batch.rows(), split));
       warmer?.begin(batch.size);
       const start = performance.now();
       const outcome = outcomes[llama.decode(context, batch.struct())] ?? 'failed';
       const ms = performance.now() - start;
       decodeMs += ms;
-      warmer?.end(ms);
-      if (outcome === 'ok') stackFailure ??= mask?.end() ?? null;
+      // How soon a batch is refused says nothing of what decodes take.
+      if (outcome === 'ok') {
+        warmer?.end(ms);
+        stackFailure ??= mask?.end() ?? null;
+      }
       return stackFailure === null ? outcome : 'failed';
     },
     get decodeMs() {
       return decodeMs;
     },
-    logits: rowsView(() => llama.logits(context), options.outputs, parts.vocabularySize),
-    embedding: rowsView(() => llama.embeddings(context), options.outputs, parts.embeddingWidth),
-    useAdapter: (adapter) => {
+    useAdapter: (adapter: NativeAdapter | null): void => {
       activate(adapter && parts.adapterAddress(adapter));
       mask?.use(null, null);
       warmer?.use(null);
       stackFailure = null;
     },
-    useStack: (stack, ranks) => {
+    useStack: (stack: NativeStack, ranks: Parameters<NativeContext['useStack']>[1]): void => {
+      if (!mask) throw failed('on a GPU adapters are not decoded side by side');
       const known = parts.stack(stack);
       activate(known.address);
-      mask?.use(known, ranks);
+      mask.use(known, ranks);
       warmer?.use(known);
     },
     get stackFailure() {
       return stackFailure;
+    },
+  };
+}
+
+export function createContext(parts: ContextParts, options: ContextOptions): NativeContext {
+  const llama = openLlama();
+  // On a GPU each stop would wait for the device, and weights lie elsewhere: there are neither stacks nor warming.
+  const evaluation = llama.hasGpu() ? null : createEvaluation();
+  const context = openContext(parts.model, options, evaluation);
+  // Without a pool each decode starts and joins its threads.
+  const pool = parts.threadPool(options.threads);
+  if (pool) llama.attachThreadpool(context, pool, pool);
+  const { model } = parts;
+  const { sequences, ubatchTokens = options.batchTokens, sharedTokens = null } = options;
+  const memory = createSequenceMemory({ context, model, sharedTokens, sequences });
+  const batch = createBatch(options.batchTokens);
+  const split = { ubatchTokens, unified: sharedTokens !== null };
+  const decoding = createDecoding({ context, batch, evaluation, split, parts });
+  let open = true;
+
+  const made: NativeContext = {
+    ...memory,
+    batch,
+    sequenceTokens:
+      sharedTokens === null ? llama.contextSequenceTokens(context) : options.sequenceTokens,
+    sequences,
+    outputs: options.outputs,
+    decode: decoding.decode,
+    get decodeMs() {
+      return decoding.decodeMs;
+    },
+    logits: rowsView(() => llama.logits(context), options.outputs, parts.vocabularySize),
+    embedding: rowsView(() => llama.embeddings(context), options.outputs, parts.embeddingWidth),
+    useAdapter: decoding.useAdapter,
+    useStack: decoding.useStack,
+    get stackFailure() {
+      return decoding.stackFailure;
     },
     close: () => {
       if (!open) return;
       open = false;
       llama.freeContext(context);
       evaluation?.close();
+      parts.onClose(made);
     },
   };
+  return made;
 }

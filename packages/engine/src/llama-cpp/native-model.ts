@@ -89,11 +89,9 @@ export function loadModel(path: string): NativeModel {
   if (!model) throw invalid(path, 'llama.cpp refused it');
   const vocabularyAddress = llama.vocabulary(model);
   const twin = vocabularyKind(vocabularyAddress) === 'sentencepiece' ? loadTwin(path) : null;
-  const vocabulary = createVocabulary(
-    vocabularyAddress,
-    twin ? llama.vocabulary(twin) : vocabularyAddress,
-  );
-  const contexts: NativeContext[] = [];
+  const plain = twin ? llama.vocabulary(twin) : vocabularyAddress;
+  const vocabulary = createVocabulary(vocabularyAddress, plain);
+  const contexts = new Set<NativeContext>();
   const adapters = new Map<NativeAdapter, bigint>();
   const stacks = createStackSet(model);
   const threadPools = createThreadPools();
@@ -116,9 +114,10 @@ export function loadModel(path: string): NativeModel {
         adapterAddress,
         stack: stacks.known,
         threadPool: threadPools.of,
+        onClose: (context: NativeContext) => contexts.delete(context),
       };
       const context = createContext(parts, options);
-      contexts.push(context);
+      contexts.add(context);
       return context;
     },
     loadAdapter: (file) => {

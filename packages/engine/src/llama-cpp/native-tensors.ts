@@ -7,6 +7,7 @@ const layout = measureLayout();
 /** Index of a member in 32-bit words from the start of the tensor. */
 const word = (member: string): number => (layout[`ggml_tensor.${member}`]?.[0] ?? 0) / 4;
 const type = word('type');
+const buffer = word('buffer');
 const columns = word('ne');
 const firstSource = word('src');
 const data = word('data');
@@ -25,6 +26,8 @@ export interface NativeTensors {
   shape(tensor: number): { readonly columns: number; readonly rows: number };
   /** Value of `enum ggml_type`. */
   type(tensor: number): number;
+  /** Address of the backend's buffer that holds its numbers; 0 = none. */
+  buffer(tensor: number): number;
   /** Where its numbers lie. */
   data(tensor: number): number;
   /** A computed two-dimensional float32 tensor, row-major; null when it is of another type. */
@@ -65,6 +68,7 @@ export function createNativeTensors(): NativeTensors {
       const at = seek(tensor);
       return current[at + type] as number;
     },
+    buffer: (tensor) => pointer(seek(tensor) + buffer),
     data: (tensor) => pointer(seek(tensor) + data),
     floats: (tensor) => {
       const at = seek(tensor);

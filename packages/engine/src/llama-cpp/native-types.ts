@@ -74,8 +74,6 @@ export interface ContextOptions {
   readonly sharedTokens?: number;
   /** `embedding` will be called: every token must be an output then. */
   readonly embeddings?: boolean;
-  /** `useStack` will be called. */
-  readonly stacks?: boolean;
   /** Tokens computed at once; absent: all of a decode. */
   readonly ubatchTokens?: number;
 }

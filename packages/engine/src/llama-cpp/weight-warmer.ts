@@ -62,8 +62,11 @@ export function createWeightWarmer(tensors: NativeTensors): WeightWarmer {
     const isStack = ofStack !== null && /\.lora_[ab]$/.test(name);
     if (!(isBase || isStack) || !types.has(tensors.type(source))) return null;
     const bytes = Number(llama.tensorBytes(BigInt(source)));
-    if (bytes > mostBytes) return null;
-    const memory = koffi.view(BigInt(tensors.data(source)), bytes);
+    const data = BigInt(tensors.data(source));
+    // On a device its address means nothing here; laid out anew it may be shorter than its type says.
+    const isReadable = llama.holdsPlain(BigInt(tensors.buffer(source)), data, bytes);
+    if (bytes > mostBytes || !isReadable) return null;
+    const memory = koffi.view(data, bytes);
     const { rows } = tensors.shape(source);
     return { one: new Uint8Array(memory), other: new Uint8Array(memory), rows, isBase };
   }
