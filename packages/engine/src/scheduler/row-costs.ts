@@ -14,9 +14,11 @@ const enough = 2;
 /** What is unknown may be so much cheaper than its neighbours; whole tiles more so. */
 const hopeOfTile = 0.85;
 const hopeOfOther = 0.95;
-/** So many decodes later a figure may be out of date. */
+/** So many decodes later a figure may be out of date, and the more so with every as many. */
 const staleAfter = 400;
 const hopeOfStale = 0.92;
+/** A decode during which the process was frozen says little: it counts as at most so many times the expected. */
+const mostOfExpected = 4;
 
 interface Known {
   readonly ms: number;
@@ -52,21 +54,27 @@ export function createRowCosts(): RowCosts {
     return high ?? 0;
   }
 
+  /** How often a figure has become stale since it was measured. */
+  const periods = (own: Known | undefined): number =>
+    own ? Math.floor((decodes - own.at) / staleAfter) : 0;
+
   return {
-    record: (rows, ms) => {
+    record: (rows, measured) => {
       decodes++;
-      if (rows < 1 || rows > mostKnownRows || ms <= 0) return;
+      if (rows < 1 || rows > mostKnownRows || measured <= 0) return;
+      const ms = Math.min(measured, mostOfExpected * estimate(rows) || Infinity);
       const before = known[rows];
       const times = (before?.times ?? 0) + 1;
       const better = before ? before.ms + (ms - before.ms) * weight : ms;
-      known[rows] = { ms: times === enough ? Math.min(better, ms) : better, times, at: decodes };
+      const isBelieved = times > enough && periods(before) === 0;
+      known[rows] = { ms: isBelieved ? better : Math.min(better, ms), times, at: decodes };
     },
     estimate,
     atBest: (rows) => {
       const own = known[rows];
       const hope = rows % 4 === 0 ? hopeOfTile : hopeOfOther;
       if (!own || own.times < enough) return estimate(rows) * hope;
-      return decodes - own.at > staleAfter ? own.ms * hopeOfStale : own.ms;
+      return own.ms * hopeOfStale ** periods(own);
     },
   };
 }

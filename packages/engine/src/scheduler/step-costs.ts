@@ -8,6 +8,8 @@ const points = 17;
 const usualStep = 1.8;
 /** Weight of a new measurement: follows a machine whose neighbours come and go, ignores one hiccup. */
 const weight = 0.25;
+/** A decode during which the process was frozen says little: it counts as at most so many times the expected. */
+const mostOfExpected = 4;
 
 export interface StepCosts {
   /** A decode of `tokens` took `ms`. */
@@ -42,8 +44,9 @@ export function createStepCosts(): StepCosts {
   }
 
   return {
-    record: (tokens, ms) => {
-      if (tokens < 1 || ms <= 0) return;
+    record: (tokens, measured) => {
+      if (tokens < 1 || measured <= 0) return;
+      const ms = Math.min(measured, mostOfExpected * estimate(tokens) || Infinity);
       const i = Math.min(points - 1, Math.round(Math.log2(tokens)));
       const there = ms * (2 ** i / tokens);
       const before = known[i];
