@@ -1,5 +1,6 @@
 // With a context for each adapter every task says what it says alone: through side contexts that are full, given
 // to others or too small, with prompts found in the cache, tasks cancelled and adapters unloaded.
+import { CorralError } from '@corral/contracts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFakeLibrary } from '../llama-cpp/native-library.fake.ts';
@@ -11,7 +12,17 @@ import { createSequencePlaces } from './sequence-places.ts';
 
 const adapterCount = 6;
 
-function setUp({ maxSeats = 8, sequences = 6, memory = 100, outputs = 64 } = {}) {
+function refuse(): never {
+  throw new CorralError('engine_failed', { params: { reason: 'no context could be made' } });
+}
+
+function setUp({
+  maxSeats = 8,
+  sequences = 6,
+  memory = 100,
+  outputs = 64,
+  without = (): null => null,
+} = {}) {
   const library = createFakeLibrary();
   const model = library.loadModel('model.gguf');
   const create = (wanted: number): NativeContext =>
@@ -29,7 +40,7 @@ function setUp({ maxSeats = 8, sequences = 6, memory = 100, outputs = 64 } = {})
     places,
     native: (adapter) => adapter,
     maxSeats,
-    open: (seats) => (opened++ < memory ? create(seats) : null),
+    open: (seats) => (opened++ < memory ? create(seats) : without()),
   });
   const adapters = Array.from({ length: adapterCount }, (_, i) =>
     model.loadAdapter(`adapter-${i}.gguf`),
@@ -177,8 +188,11 @@ describe('createAdapterContexts', () => {
     );
   });
 
-  it('asks for memory once when there is none', () => {
-    const setup = setUp({ memory: 0 });
+  it.each([
+    ['is said to be none', () => null],
+    ['is found to be none', () => refuse()],
+  ])('asks for memory once when there %s', (_, without) => {
+    const setup = setUp({ memory: 0, without });
     together(
       [0, 1, 2].map((adapter) => job(adapter)),
       setup,

@@ -174,7 +174,7 @@ class Contexts implements AdapterContexts {
   }
 
   #open(sequences: number): SideHome | null {
-    const native = this.#options.open(seatsFor(sequences));
+    const native = this.#tryOpen(seatsFor(sequences));
     if (!native) {
       // Nor will there be memory in the next step.
       this.#maxSeats = this.seats;
@@ -184,6 +184,16 @@ class Contexts implements AdapterContexts {
     const home: SideHome = { side, adapter: undefined, usedAt: this.#step };
     this.#sides.add(home);
     return home;
+  }
+
+  /** llama.cpp may find too little memory where there seemed to be enough. */
+  #tryOpen(seats: number): NativeContext | null {
+    try {
+      return this.#options.open(seats);
+    } catch (error) {
+      if (!CorralError.isInstance(error)) throw error;
+      return null;
+    }
   }
 
   #remove(home: SideHome): void {
