@@ -54,6 +54,13 @@ describe('what is written', () => {
     rmSync(other, { recursive: true });
   });
 
+  it('is never bound to a key that was written by half', () => {
+    writeFileSync(join(folder, 'key'), '');
+    const file = open().write('ann', prefix(), state) ?? '';
+    expect(statSync(join(folder, 'key')).size).toBe(32);
+    expect(open().read(file)).toEqual(state);
+  });
+
   it('is never more than allowed, and what a killed process left half goes', () => {
     const files = open('model', 3000);
     for (let i = 0; i < 20; i++) {

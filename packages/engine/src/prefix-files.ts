@@ -5,6 +5,7 @@
 import { createHmac, randomBytes, timingSafeEqual, type Hmac } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -51,15 +52,15 @@ const unfinished = `${suffix}.new`;
 /** A prompt is never longer: bounds what a broken header can ask for. */
 const mostTokens = 2 ** 22;
 
-/** The key of the folder, made when it is first used. */
+/** The key of the folder, made when it is first used, and anew where a process was killed while it wrote. */
 function openKey(folder: string): Buffer {
   const path = join(folder, 'key');
-  try {
-    writeFileSync(path, randomBytes(hashBytes), { flag: 'wx', mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-  return readFileSync(path);
+  const known = existsSync(path) ? readFileSync(path) : null;
+  if (known?.length === hashBytes) return known;
+  const key = randomBytes(hashBytes);
+  writeFileSync(`${path}.new`, key, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+  return key;
 }
 
 /** Header and tokens of a file; null when it is none of ours. */
