@@ -90,13 +90,15 @@ interface Spawned {
 const nodeOptions = ['--max-semi-space-size=4'];
 
 /**
- * Where Node keeps compiled code between starts. Node would make the home, too, open to all: so it is made
- * first. A home that cannot be made is the server's to explain.
+ * Where Node keeps compiled code between starts. Node would make it, and the home, as open as the umask says, and
+ * whoever can write there decides what runs: so it is made first. A home that cannot be made is the server's to
+ * explain; one that cannot be written goes without.
  */
 function codeCache(home: string): Readonly<Record<string, string>> {
   try {
-    mkdirSync(home, { recursive: true, mode: 0o700 });
-    return { NODE_COMPILE_CACHE: join(home, 'cache', 'code') };
+    const folder = join(home, 'cache', 'code');
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return { NODE_COMPILE_CACHE: folder };
   } catch {
     return {};
   }

@@ -40,6 +40,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const config = loadConfig(options);
   const home = homePaths(config.home);
   await mkdir(home.root, { recursive: true, mode: 0o700 });
+  // Node would make it as open as the umask says, and whoever can write there decides what engines run.
+  await mkdir(home.codeCache, { recursive: true, mode: 0o700 }).catch(() => undefined);
   const undo: (() => Promise<void> | void)[] = [];
   const unwind = async (): Promise<void> => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
