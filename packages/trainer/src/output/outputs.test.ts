@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type RunEvent, goldenSchema, runConfigSchema } from '@corral/contracts';
 import { openFileSource, permuteQk, readGguf, readSafetensors } from '@corral/formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { resolveConfig } from '../config/resolve-config.ts';
+import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
 import type { Parameter } from '../models/causal-lm.ts';
 import { fakeModelConfig } from '../recipes/causal-lm.fake.ts';
 import { checkDisk } from '../recipes/resources.ts';
@@ -22,7 +22,7 @@ import { appendEvent, readEvents, rewindEvents } from './event-log.ts';
 import { topLogprobs } from './golden.ts';
 import { drawLossCurve } from './loss-curve.ts';
 import { saveAdapter } from './peft-adapter.ts';
-import { settleConfig } from './resolved-file.ts';
+import { keepPrecision, settleConfig } from './resolved-file.ts';
 import { lockOutput } from './run-lock.ts';
 
 let folder = '';
@@ -191,6 +191,18 @@ describe('an output folder', () => {
     await expect(runToy({ folder, output: join(folder, 'tight'), config })).rejects.toMatchObject({
       code: 'memory_too_small',
     });
+  });
+
+  test('keeps the precision it began with, where that is what differs', async () => {
+    const output = mkdtempSync(join(folder, 'precision-'));
+    const config = await resolved();
+    const began = { ...config, runtime: { ...config.runtime, precision: 'int8' as const } };
+    const options = { threadsAreAuto: true, warn: () => undefined };
+    await settleConfig(output, { identity: runIdentity(began), config: began }, options);
+    const float32 = { ...config, runtime: { ...config.runtime, precision: 'float32' as const } };
+    expect((await keepPrecision(output, float32)).runtime.precision).toBe('int8');
+    const other = { ...float32, train: { ...float32.train, seed: 7 } };
+    expect(await keepPrecision(output, other)).toEqual(other);
   });
 
   test('keeps the number of threads it began with', async () => {

@@ -3,7 +3,7 @@
 // sums are cut, and what the run did without to fit its memory.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ResolvedRunConfig } from '../config/resolve-config.ts';
+import { type ResolvedRunConfig, runIdentity } from '../config/resolve-config.ts';
 import { writeJsonAtomic } from './atomic-file.ts';
 
 /** What a run does without to fit its memory: neither changes what is computed, but for the last digits. */
@@ -55,6 +55,21 @@ export async function settleConfig(
     `This run began with ${threads} threads and goes on with ${config.runtime.threads}: the last digits may differ from an undisturbed run.`,
   );
   return config;
+}
+
+/**
+ * `config`, whose precision was left to the machine, with the precision in which this folder's run began: another
+ * processor would choose another, and then it would be another run.
+ */
+export async function keepPrecision(
+  output: string,
+  config: ResolvedRunConfig,
+): Promise<ResolvedRunConfig> {
+  const before = await read(pathIn(output));
+  if (before === null) return config;
+  const { precision } = before.config.runtime;
+  const kept = { ...config, runtime: { ...config.runtime, precision } };
+  return runIdentity(kept) === before.identity ? kept : config;
 }
 
 /** What the first sitting of this run did without; null in the first sitting. */

@@ -55,6 +55,13 @@ describe('a run', () => {
     expect(adapterOf(output).equals(adapter)).toBe(true);
   });
 
+  test('goes on in the precision it began with, where the machine may choose', async () => {
+    const output = newOutput();
+    const config = { runtime: { precision: 'float32' as const } };
+    await runToy({ folder, output, config, pauseAt: ({ type }) => type === 'checkpoint' });
+    expect((await runToy({ folder, output })).outcome).toBe('finished');
+  });
+
   test('gives the same losses packed and not', async () => {
     const output = newOutput();
     const data = { train: 'rows.jsonl', validation: 0.2, context_length: 64, packing: false };

@@ -9,12 +9,14 @@ import {
   toErrorPayload,
 } from '@corral/contracts';
 import { checkpointFolder } from '../checkpoint/checkpoint.ts';
-import { resolveConfig, runIdentity } from '../config/resolve-config.ts';
+import { resolvePrecision } from '../config/precision.ts';
+import { type ResolvedRunConfig, resolveConfig, runIdentity } from '../config/resolve-config.ts';
+import { multipliesBytesExactly } from '../models/exact-bytes.ts';
 import type { CausalLm, OpenCausalLmOptions } from '../models/causal-lm.ts';
 import { removePartials } from '../output/atomic-file.ts';
 import { explainFullDisk } from '../output/disk-full.ts';
 import { appendEvent, tryAppendEvent } from '../output/event-log.ts';
-import { settleConfig } from '../output/resolved-file.ts';
+import { keepPrecision, settleConfig } from '../output/resolved-file.ts';
 import { lockOutput } from '../output/run-lock.ts';
 import { readRunRecord } from '../output/run-record.ts';
 import { trainDpo } from './dpo.ts';
@@ -58,11 +60,31 @@ async function answerFromRecord(
   return true;
 }
 
+/**
+ * What was resolved, in the precision that the folder's run began with. Throws `unsupported_parameter` where
+ * this processor has not got that.
+ */
+async function keepWhatBegan(
+  output: string,
+  config: RunConfig,
+  resolved: ResolvedRunConfig,
+): Promise<ResolvedRunConfig> {
+  if (config.runtime.precision !== 'auto') return resolved;
+  const kept = await keepPrecision(output, resolved);
+  const { precision } = kept.runtime;
+  await resolvePrecision(
+    { method: config.method, runtime: { ...config.runtime, precision } },
+    multipliesBytesExactly,
+  );
+  return kept;
+}
+
 /** What happens under the lock; its events are logged. */
 async function runLocked(config: RunConfig, output: string, options: RunTrainingOptions) {
   const { folder, signal, openModel } = options;
   const notes: string[] = [];
-  const resolved = await resolveConfig(config, folder, (message) => notes.push(message));
+  const chosen = await resolveConfig(config, folder, (message) => notes.push(message));
+  const resolved = await keepWhatBegan(output, config, chosen);
   const record = (event: RunEvent): void => {
     appendEvent(output, event);
     options.emit(event);
