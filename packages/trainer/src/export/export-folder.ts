@@ -1,6 +1,6 @@
 // The two forms of a whole model: a Hugging Face folder with the base's own small files beside the new weights, and
 // one GGUF file. Which weights these are is the caller's business.
-import { copyFile, mkdir, readFile, readdir } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type FolderDtype,
@@ -44,7 +44,8 @@ export interface WriteModelOptions {
 export async function copyTerms({ base, isFolder }: ModelSource, target: string): Promise<void> {
   if (!isFolder) return;
   for (const name of await readdir(base))
-    if (termsFile.test(name)) await copyFile(join(base, name), join(target, name));
+    if (termsFile.test(name) && (await stat(join(base, name))).isFile())
+      await copyFile(join(base, name), join(target, name));
 }
 
 /** The base's config.json as it stands, but for the dtype. */

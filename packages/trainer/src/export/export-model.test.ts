@@ -1,7 +1,15 @@
 // Exported models: merged weights are PEFT's (reference/make-expected-merge.py made the numbers), whatever the base's
 // file and the result's form; terms come along; what does not fit is refused and leaves nothing.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ExportConfigInput, exportConfigSchema } from '@corral/contracts';
@@ -72,6 +80,15 @@ it('keeps the dtype of the base, or takes another, within half a unit of its las
   expect(JSON.parse(config)).toMatchObject({ torch_dtype: 'bfloat16', rope_parameters: {} });
 });
 
+it('takes an adapter beside files of other programs', async () => {
+  const { base, adapter } = await toy();
+  writeFileSync(join(adapter, 'run.json'), '{}');
+  mkdirSync(join(base, 'LICENSES'));
+  const output = join(folder, 'out');
+  await run({ source: adapter, base, format: 'merged', output });
+  expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+});
+
 it('brings along the tokenizer, the terms and where it came from', async () => {
   const { base, adapter } = await toy();
   const output = join(folder, 'out');
@@ -139,7 +156,10 @@ it('exports a whole model in another form', async () => {
 
 describe('refuses', () => {
   const record = (sha256: string) =>
-    JSON.stringify({ config: { model: { path: join(folder, 'gone'), sha256 } } });
+    JSON.stringify({
+      schema: 'corral-run-record/1',
+      config: { model: { path: join(folder, 'gone'), sha256 } },
+    });
 
   it.each([
     ['an adapter of another base', 'model_unsupported'],

@@ -67,7 +67,7 @@ function storedAs({ tensors }: ModelWeights): string {
   return [...counts].toSorted((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
 }
 
-/** As asked, else as the base has them; numbers of fewer bits are kept in float16, which holds all of them. */
+/** As asked, else as the base has them; of blocks of fewer bits in float16, to half a unit of its last digit. */
 function chooseDtype({ dtype }: ExportConfig, stored: string): FolderDtype {
   if (dtype !== 'auto') return dtypes[dtype];
   return stored === 'F32' || stored === 'BF16' ? stored : 'F16';

@@ -44,10 +44,17 @@ const versions = (): Record<string, string> => ({
   cpu: cpus()[0]?.model ?? 'unknown',
 });
 
-/** The record of an output folder whose run has finished; null otherwise. */
+const isRecord = (value: unknown): value is RunRecord =>
+  typeof value === 'object' &&
+  value !== null &&
+  'schema' in value &&
+  value.schema === 'corral-run-record/1';
+
+/** The record of an output folder whose run has finished; null otherwise, and for another program's run.json. */
 export async function readRunRecord(output: string): Promise<RunRecord | null> {
   try {
-    return JSON.parse(await readFile(recordPath(output), 'utf8')) as RunRecord;
+    const value: unknown = JSON.parse(await readFile(recordPath(output), 'utf8'));
+    return isRecord(value) ? value : null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
