@@ -4,7 +4,9 @@
 import type { ByteSource } from './byte-source.ts';
 import { FormatError } from './format-error.ts';
 
-/** Read at once; a header of 49,152 tokens takes two reads. */
+/** Read first: the whole header of an adapter. */
+const firstWindowBytes = 64 * 1024;
+/** Read at once afterwards; a header of 49,152 tokens takes two such reads. */
 const windowBytes = 1024 * 1024;
 
 export class HeaderCursor {
@@ -47,7 +49,8 @@ export class HeaderCursor {
       throw new FormatError(
         `${what} at byte ${this.#position} needs ${bytes} bytes, past ${this.#limitName}`,
       );
-    const length = Math.min(this.remaining, Math.max(bytes, windowBytes));
+    const usual = this.#window.byteLength === 0 ? firstWindowBytes : windowBytes;
+    const length = Math.min(this.remaining, Math.max(bytes, usual));
     this.#window = await this.#source.read(this.#position, length);
     this.#view = new DataView(this.#window.buffer);
     this.#windowStart = this.#position;

@@ -16,7 +16,13 @@ import { createAdapterStacking, type AdapterStacking } from '../scheduler/adapte
 import { createAdapterSwitching } from '../scheduler/adapter-switching.ts';
 import type { DecodeStrategy } from '../scheduler/decode-strategy.ts';
 import { createSequencePlaces, type SequencePlaces } from '../scheduler/sequence-places.ts';
-import { baseMatrices, withLoraFile, type BaseMatrices, type LoraFile } from './lora-file.ts';
+import {
+  baseMatrices,
+  createFileBuffer,
+  withLoraFile,
+  type BaseMatrices,
+  type LoraFile,
+} from './lora-file.ts';
 import { packAdapter } from './pack-adapter.ts';
 import { planSideContexts, type SideContextPlan } from './side-contexts.ts';
 import { createStackPlans, type StackPlans } from './stack-plans.ts';
@@ -124,6 +130,7 @@ class Decoding implements AdapterDecoding {
   readonly #residents = new Map<NativeAdapter, Resident>();
   readonly #places: SequencePlaces;
   readonly #switching: DecodeStrategy;
+  readonly #fileBuffer = createFileBuffer();
   #contexts: SideContexts | null = null;
   /** Stacks have failed. */
   #gaveUp = false;
@@ -221,7 +228,8 @@ class Decoding implements AdapterDecoding {
 
   /** Null when a stack cannot hold it. */
   #pack(path: string, { base }: Support): Promise<PackedAdapter | null> {
-    return withLoraFile(path, base, (file) => packAdapter(file, formatFor(file, base)));
+    const pack = (file: LoraFile) => packAdapter(file, formatFor(file, base));
+    return withLoraFile(path, base, pack, this.#fileBuffer);
   }
 
   async #decide(): Promise<Decision> {

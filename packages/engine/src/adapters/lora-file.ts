@@ -1,7 +1,7 @@
 // A LoRA adapter's GGUF, read and checked against the base before anything native could see it: pairs of A
 // and B with the base's shapes, finite numbers, and the scale that llama.cpp would apply. Source:
 // llama-adapter.cpp (llama_adapter_lora_init_impl, get_scale) of the pinned release.
-import { readFile, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import {
   FormatError,
   memorySource,
@@ -30,6 +30,8 @@ export interface BaseMatrices {
 export interface LoraPair {
   /** Name of the base's tensor. */
   readonly target: string;
+  readonly inputs: number;
+  readonly outputs: number;
   readonly rank: number;
   /** What B·A is multiplied by. */
   readonly scale: number;
@@ -106,6 +108,7 @@ function readPair(target: string, { file, base, floats }: PairContext): LoraPair
   const alpha = metadataNumber(file.metadata, 'adapter.lora.alpha') ?? 0;
   return {
     target,
+    ...matrix,
     rank,
     scale: alpha === 0 ? 1 : alpha / rank,
     read: async () => ({ a: await floats(names[0]), b: await floats(names[1]) }),
@@ -115,48 +118,90 @@ function readPair(target: string, { file, base, floats }: PairContext): LoraPair
 /** Files up to this size are read at once: hundreds of small reads cost more than the bytes. */
 const wholeFileBytes = 2 ** 28;
 
-interface OpenFile {
+/** Buffers up to this size are kept for the next file. */
+const keptBytes = 2 ** 24;
+
+/** Where whole files are read to: a buffer of their size for each costs a garbage collection. */
+export interface FileBuffer {
+  /** At least so many bytes, of anything; another's only after `giveBack`. */
+  take(bytes: number): Uint8Array<ArrayBuffer>;
+  giveBack(buffer: Uint8Array<ArrayBuffer>): void;
+}
+
+export function createFileBuffer(): FileBuffer {
+  let spare: Uint8Array<ArrayBuffer> | null = null;
+  return {
+    take: (bytes) => {
+      const taken = spare && spare.byteLength >= bytes ? spare : new Uint8Array(bytes);
+      spare = null;
+      return taken;
+    },
+    giveBack: (buffer) => {
+      if (buffer.byteLength <= keptBytes) spare = buffer;
+    },
+  };
+}
+
+interface OpenFile extends AsyncDisposable {
   readonly source: ByteSource;
   /** All bytes, where they are in memory. */
   readonly whole: Uint8Array | null;
 }
 
-async function openFile(path: string): Promise<OpenFile> {
+async function readInto(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  await using handle = await open(path, 'r');
+  for (let done = 0; done < bytes.byteLength;) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.byteLength - done, done);
+    if (bytesRead === 0) throw new FormatError('the file was cut while it was read', { path });
+    done += bytesRead;
+  }
+}
+
+async function openFile(path: string, buffer: FileBuffer): Promise<OpenFile> {
   const { size } = await stat(path);
-  if (size > wholeFileBytes) return { source: await openFileSource(path), whole: null };
-  const whole = await readFile(path);
-  return { source: memorySource(whole, path), whole };
+  if (size > wholeFileBytes) {
+    const source = await openFileSource(path);
+    return { source, whole: null, [Symbol.asyncDispose]: () => source.close() };
+  }
+  const room = buffer.take(size);
+  const giveBack = (): Promise<void> => Promise.resolve(buffer.giveBack(room));
+  const whole = room.subarray(0, size);
+  try {
+    await readInto(path, whole);
+  } catch (error) {
+    await giveBack();
+    throw error;
+  }
+  return { source: memorySource(whole, path), whole, [Symbol.asyncDispose]: giveBack };
 }
 
 /**
  * Reads the header and calls `use` while the weights can be read. Null when the adapter is sound but changes
  * something other than a matrix product (the embedding), which a stack cannot hold. FormatError when it is
- * no adapter of this base.
+ * no adapter of this base. What a pair's `read` gave is valid until `use` has ended.
  */
 export async function withLoraFile<Result>(
   path: string,
   base: BaseMatrices,
   use: (file: LoraFile) => Promise<Result>,
+  buffer = createFileBuffer(),
 ): Promise<Result | null> {
-  const { source, whole } = await openFile(path);
-  try {
-    const file = await readGguf(source);
-    checkMetadata(file, base);
-    const targets = new Set<string>();
-    let half = true;
-    let bytes = 0;
-    for (const { name, type, byteLength } of file.tensors.values()) {
-      const target = /^(.*)\.lora_[ab]$/.exec(name)?.[1];
-      // llama.cpp ignores norms and refuses the rest; both are left to it.
-      if (target === undefined || target === 'token_embd.weight') return null;
-      targets.add(target);
-      half &&= type === 'F16';
-      bytes += byteLength;
-    }
-    const context = { file, base, floats: floatsOf(file, whole) };
-    const pairs = [...targets].map((target) => readPair(target, context));
-    return await use({ pairs, half, bytes });
-  } finally {
-    await source.close();
+  await using opened = await openFile(path, buffer);
+  const { source, whole } = opened;
+  const file = await readGguf(source);
+  checkMetadata(file, base);
+  const targets = new Set<string>();
+  let half = true;
+  let bytes = 0;
+  for (const { name, type, byteLength } of file.tensors.values()) {
+    const target = /^(.*)\.lora_[ab]$/.exec(name)?.[1];
+    // llama.cpp ignores norms and refuses the rest; both are left to it.
+    if (target === undefined || target === 'token_embd.weight') return null;
+    targets.add(target);
+    half &&= type === 'F16';
+    bytes += byteLength;
   }
+  const context = { file, base, floats: floatsOf(file, whole) };
+  const pairs = [...targets].map((target) => readPair(target, context));
+  return await use({ pairs, half, bytes });
 }

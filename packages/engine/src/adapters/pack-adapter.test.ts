@@ -19,6 +19,8 @@ function fileOf(pairs: readonly { target: string; rank: number; size?: number }[
     bytes: 0,
     pairs: pairs.map(({ target, rank, size = 0.1 }) => ({
       target,
+      inputs,
+      outputs,
       rank,
       scale: 2,
       read: () =>
@@ -51,9 +53,7 @@ function packedProduct({ format, rank, parts }: PackedAdapter, target: string): 
   const { a, b } = parts.get(target) ?? { a: new Uint8Array(), b: new Uint8Array() };
   const type = ({ int8: 'Q8_0', float16: 'F16', float32: 'F32' } as const)[format];
   const bValues =
-    format === 'int8'
-      ? Array.from(new Int8Array(b.buffer), (q) => q * unitScale)
-      : dequantise(type, b);
+    format === 'int8' ? Array.from(Int8Array.from(b), (q) => q * unitScale) : dequantise(type, b);
   return product(dequantise(type, a), bValues, rank, stackScale[format]);
 }
 
