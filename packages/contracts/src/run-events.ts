@@ -118,6 +118,8 @@ export interface DataReport {
 /** Answer of `plan`. Times and bytes are predictions. */
 export interface RunPlan {
   readonly method: TrainingMethodName;
+  /** What `runtime.precision` comes to here. */
+  readonly precision?: 'float32' | 'int8';
   readonly base_parameters: number;
   readonly trainable_parameters: number;
   readonly total_steps: number;

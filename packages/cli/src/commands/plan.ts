@@ -25,6 +25,11 @@ function memoryFields(found: RunPlan): [string, string][] {
   return [peakField, ['', refusal], ...advice];
 }
 
+const eightBits: [string, string] = [
+  'precision',
+  'int8: the base is multiplied in 8-bit integers, validation is float32',
+];
+
 async function plan(context: Context, input: Input): Promise<void> {
   const model = requireLocalModel(input.arg(0));
   const train = resolve(input.requiredText('data'));
@@ -38,6 +43,7 @@ async function plan(context: Context, input: Input): Promise<void> {
   const text = formatFields(
     [
       ['method', found.method],
+      ...(found.precision === 'int8' ? [eightBits] : []),
       [
         'parameters',
         `${formatCount(found.trainable_parameters)} trainable of ${formatCount(found.base_parameters)}`,

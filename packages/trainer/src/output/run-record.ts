@@ -65,13 +65,23 @@ export async function readRunRecord(output: string): Promise<RunRecord | null> {
 const format = (value: number | null, digits = 4): string =>
   value === null ? '–' : value.toFixed(digits);
 
+const productsIn = {
+  float32: 'float32',
+  int8: '8-bit integers in training, float32 in validation',
+};
+
 function modelCard(record: Pick<RunRecord, 'config' | 'data' | 'figures' | 'identity'>): string {
   const { config, data, figures, identity } = record;
   const { train, lora } = config;
   const { trainsAdapter } = methodTraits[config.method];
   const settings = [
     ['method', config.method],
-    ...(trainsAdapter ? [['LoRA', `rank ${lora.rank}, alpha ${lora.alpha}`]] : []),
+    ...(trainsAdapter
+      ? [
+          ['LoRA', `rank ${lora.rank}, alpha ${lora.alpha}`],
+          ['products with the base', productsIn[config.runtime.precision]],
+        ]
+      : []),
     ...(config.method === 'dpo' ? [['beta', String(config.dpo.beta)]] : []),
     // Steps, where they are given, end the run before its epochs.
     ...(train.max_steps === null ? [['epochs', String(train.epochs)]] : []),

@@ -59,6 +59,7 @@ export async function planRun(
   const speeds = await probeSpeed(run, { shape, choice, blocks }, samples);
   return {
     method: resolved.method,
+    precision: resolved.runtime.precision,
     base_parameters: sizes.base,
     trainable_parameters: sizes.trainable,
     total_steps: plan.totalSteps,
