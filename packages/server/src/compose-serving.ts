@@ -55,7 +55,6 @@ const sourceSettings = (sources: Config['sources']): SourceSettings => ({
 
 export function composeServing(platform: Platform, options: ServingOptions = {}): Serving {
   const { config, home, log } = platform;
-  const { policy = createDefaultPolicy() } = options;
   const engines = createEngineSupervisor({
     engine: config.engine,
     ...servingSettings(config.serving),
@@ -96,7 +95,7 @@ export function composeServing(platform: Platform, options: ServingOptions = {})
     ...platform,
     engines,
     deployments: deployments.service,
-    policy,
+    policy: options.policy ?? createDefaultPolicy(),
     requestsPerKey: config.limits.requests_per_key,
   });
   const exported = createExportsFeature({
