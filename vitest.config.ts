@@ -33,6 +33,7 @@ export default defineConfig({
           name,
           include,
           environment: 'node',
+          setupFiles: cheap ? ['tools/without-onnx.ts'] : [],
           testTimeout: seconds * 1000,
           hookTimeout: seconds * 1000,
           pool: 'forks',
