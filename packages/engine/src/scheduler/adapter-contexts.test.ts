@@ -213,6 +213,16 @@ describe('createAdapterContexts', () => {
     expect(base?.answer).toEqual(together([job(-1)], setUp())[0]?.answer);
   });
 
+  it('goes on where nothing can be carried back to the main context', () => {
+    const setup = setUp({ maxSeats: 1 });
+    setup.main.restore = () => false;
+    // The side context keeps the prompt of adapter 1 when adapter 2 wants it.
+    const jobs = [job(0, { count: 100 }), job(1, { length: 80 }), job(2, { after: 40 })];
+    const tasks = together(jobs, setup);
+    expect(tasks.map(({ finished }) => finished)).toEqual([true, true, true]);
+    expect(tasks[2]?.answer).toEqual(together([job(2)], setUp())[0]?.answer);
+  });
+
   it('finds prompts again that lie in a side context', () => {
     const setup = setUp();
     together([job(0, { count: 40 }), job(1, { length: 150 })], setup);

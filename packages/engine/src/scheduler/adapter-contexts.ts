@@ -70,6 +70,16 @@ function fitting(side: SideContext, feeds: readonly PlannedFeed[]): PlannedFeed[
   return fit;
 }
 
+/** What needs memory that may not be there, or a context emptied that cannot be: null then. */
+function orNull<T>(attempt: () => T | null): T | null {
+  try {
+    return attempt();
+  } catch (error) {
+    if (!CorralError.isInstance(error)) throw error;
+    return null;
+  }
+}
+
 class Contexts implements AdapterContexts {
   readonly #options: AdapterContextsOptions;
   readonly #main: Home = { side: null, adapter: undefined, usedAt: 0 };
@@ -102,7 +112,7 @@ class Contexts implements AdapterContexts {
     const order = [...groups].toSorted(([a], [b]) => isMain(b) - isMain(a));
     const homeless: [Wanted, readonly PlannedFeed[]][] = [];
     for (const [adapter, feeds] of order) {
-      const home = this.#homeOf(adapter, feeds.length);
+      const home = orNull(() => this.#homeOf(adapter, feeds.length));
       const fit = home?.side ? fitting(home.side, feeds) : home ? feeds : [];
       if (home && fit.length > 0) this.#decode(home, adapter, fit);
       if (fit.length < feeds.length)
@@ -174,7 +184,8 @@ class Contexts implements AdapterContexts {
   }
 
   #open(sequences: number): SideHome | null {
-    const native = this.#tryOpen(seatsFor(sequences));
+    // llama.cpp may find too little memory where there seemed to be enough.
+    const native = orNull(() => this.#options.open(seatsFor(sequences)));
     if (!native) {
       // Nor will there be memory in the next step.
       this.#maxSeats = this.seats;
@@ -186,19 +197,9 @@ class Contexts implements AdapterContexts {
     return home;
   }
 
-  /** llama.cpp may find too little memory where there seemed to be enough. */
-  #tryOpen(seats: number): NativeContext | null {
-    try {
-      return this.#options.open(seats);
-    } catch (error) {
-      if (!CorralError.isInstance(error)) throw error;
-      return null;
-    }
-  }
-
   #remove(home: SideHome): void {
-    this.#sides.delete(home);
     this.#options.places.remove(home.side);
+    this.#sides.delete(home);
   }
 
   #contextOf({ side }: Home): NativeContext {

@@ -25,13 +25,13 @@ export interface SequencePlaces {
   readonly context: NativeContext;
   /** The places own the context from now on. */
   add(native: NativeContext): SideContext;
-  /** Closes a side context; what lay there lies in the main one. */
+  /** Closes a side context; what lay there lies in the main one. Throws as `gather`, and then it stays open. */
   remove(side: SideContext): void;
-  /** What lay there lies in the main one. */
+  /** What lay there lies in the main one. Throws as `gather`. */
   vacate(side: SideContext): void;
   /**
    * Brings sequences to a side context, null = to the main one; there must be seats enough. Throws CorralError
-   * `engine_failed` when one could not be carried over.
+   * `engine_failed` when one could not be carried over; it lies where it lay.
    */
   gather(side: SideContext | null, slots: readonly Pick<Slot, 'sequence' | 'fed'>[]): void;
 }
@@ -92,6 +92,8 @@ class Side implements SideContext {
   }
 }
 
+const noSeat = (): Error => new Error('there is no empty seat');
+
 class Places implements SequencePlaces {
   readonly context: NativeContext;
   readonly #main: NativeContext;
@@ -146,7 +148,7 @@ class Places implements SequencePlaces {
 
   #sit(sequence: number, side: Side): number {
     const seat = side.empty;
-    if (seat === undefined) throw new Error('there is no empty seat');
+    if (seat === undefined) throw noSeat();
     side.sit(sequence, seat);
     this.#sideOf.set(sequence, side);
     return seat;
@@ -165,16 +167,18 @@ class Places implements SequencePlaces {
     return { memory: side.native, number: seat };
   }
 
+  /** It leaves where it lies only when it has arrived. */
   #carry(sequence: number, to: Side | null): void {
     const from = this.#at(sequence);
-    const state = from.memory.save(from.number);
+    const number = to ? to.empty : sequence;
+    if (number === undefined) throw noSeat();
+    if (!(to?.native ?? this.#main).restore(number, from.memory.save(from.number))) {
+      const reason = 'keys and values could not be carried to another context';
+      throw new CorralError('engine_failed', { params: { reason } });
+    }
     from.memory.truncate(from.number, 0);
     this.#stand(sequence);
-    const seat = to ? this.#sit(sequence, to) : sequence;
-    const arrived = (to?.native ?? this.#main).restore(seat, state);
-    if (arrived) return;
-    const reason = 'keys and values could not be carried to another context';
-    throw new CorralError('engine_failed', { params: { reason } });
+    if (to) this.#sit(sequence, to);
   }
 
   #truncate(sequence: number, position: number): void {
